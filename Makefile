@@ -1,0 +1,41 @@
+# One command per job, the same locally and in CI. Each sets up .venv by itself when it is needed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format up bench
+
+demo: $(READY)  ## the main job end to end, on servers of its own
+	$(BIN)/shoal demo
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## style, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+up: $(READY)  ## servers, worker, trainer and beat in the foreground
+	$(BIN)/shoal up
+
+bench: $(READY)  ## figures, see benchmarks/RESULTS.md
+	@if ls benchmarks/*.py >/dev/null 2>&1; then for f in benchmarks/*.py; do $(BIN)/python $$f || exit 1; done; fi
+
+# pip, not uv: pip takes the build of torch that fits the machine from wherever pip is told to look.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Shoal needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python has no venv module here: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	@touch $@

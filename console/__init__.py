@@ -1,0 +1,1 @@
+"""For people: the `shoal` command and the embedded stack."""

@@ -1,0 +1,1 @@
+"""The subcommands of `shoal`, a file each."""

@@ -1,0 +1,1 @@
+"""What is kept, and what training and serving must do alike."""

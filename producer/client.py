@@ -1,0 +1,177 @@
+"""The client that an upload platform holds: takes references one by one, sends them by the hundred.
+
+submit -> outbox (gathers) -> one message of up to 256 references -> Redis -> future resolved
+"""
+
+import atexit
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Final, Self
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from producer.broker import CLASSIFY, broker_errors, celery_app, classify_queues, lane_depths, redis_client
+from producer.contracts import ClassifyImages, ImageRef, Lane, Name
+from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, ShoalError
+from producer.outbox import Address, Outbox
+from producer.settings import BrokerSettings, ProducerSettings
+
+log = logging.getLogger(__name__)
+
+DEPTH_CHECK_S: Final = 1.0  # how old the known queue depth may be
+RETRY_PAUSE_S: Final = 0.1
+ADDRESS: Final = TypeAdapter(tuple[Name, Lane, Name | None])
+
+
+class Producer:
+    """Submits references to uploaded pictures. Thread-safe; one per process is enough.
+
+    What `submit` took is sent, or reported: by its future, and by the next `submit`, `flush` or
+    `close`, which raises. Nothing is dropped silently, at exit neither.
+    """
+
+    def __init__(
+        self, broker: BrokerSettings | str | None = None, settings: ProducerSettings | None = None
+    ) -> None:
+        """Connect lazily: the first submit opens the connection.
+
+        Args:
+            broker: settings, or just the broker's URL.
+            settings: linger, buffer and time-out.
+        """
+        self._broker = (
+            BrokerSettings(url=SecretStr(broker)) if isinstance(broker, str) else broker or BrokerSettings()
+        )
+        self._settings = settings or ProducerSettings()
+        self._app = celery_app("producer", self._broker, classify_queues(self._broker))
+        self._redis = redis_client(self._broker)
+        self._outbox = Outbox(self._publish, self._settings)
+        self._depths: dict[Lane, int] = {}
+        self._depths_read_at = float("-inf")
+        self._addresses: dict[tuple[str, str, str | None], Address] = {}
+        self._closed = False
+        atexit.register(self._close_at_exit)
+
+    def submit(
+        self,
+        ref: ImageRef,
+        *,
+        collection: str = "default",
+        lane: Lane = "interactive",
+        job_id: str | None = None,
+    ) -> "Future[str]":
+        """Hand in one reference; returns at once.
+
+        Returns:
+            A future of the message id, resolved when Redis has acknowledged the message.
+
+        Raises:
+            InvalidReference: the collection, lane or job id breaks the contract.
+            QueueFull: the lane is past `max_queue_depth`; this reference was not taken.
+            BrokerUnavailable: Redis does not answer, or earlier references could not be sent.
+        """
+        address = self._address(collection, lane, job_id)
+        self._refuse_when_full(lane)
+        return self._outbox.put(ref, address)
+
+    def submit_many(
+        self,
+        refs: Iterable[ImageRef],
+        *,
+        collection: str = "default",
+        lane: Lane = "interactive",
+        job_id: str | None = None,
+    ) -> int:
+        """Hand in many references, streaming; returns how many, once all are in Redis.
+
+        Raises:
+            InvalidReference, QueueFull, BrokerUnavailable: as `submit`; what was sent before stays sent.
+        """
+        count = 0
+        for ref in refs:
+            self.submit(ref, collection=collection, lane=lane, job_id=job_id)
+            count += 1
+        self.flush()
+        return count
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until everything taken so far is in Redis.
+
+        Args:
+            timeout_s: by default twice the settings' `timeout_s`.
+
+        Raises:
+            BrokerUnavailable: something could not be sent, or time ran out; says how many.
+            QueueFull: Redis is at its memory limit.
+        """
+        self._outbox.flush(2 * self._settings.timeout_s if timeout_s is None else timeout_s)
+
+    def close(self) -> None:
+        """Flush, then stop. A closed producer takes nothing more; closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self._close_at_exit)
+        try:
+            self.flush()
+        finally:
+            self._outbox.stop()
+            self._app.close()
+            self._redis.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _close_at_exit(self) -> None:
+        try:
+            self.close()
+        except ShoalError:
+            log.exception("references were not sent before exit")
+
+    def _address(self, collection: str, lane: Lane, job_id: str | None) -> Address:
+        key = (collection, lane, job_id)
+        if key not in self._addresses:
+            try:
+                self._addresses = {key: Address(*ADDRESS.validate_python(key))}
+            except ValidationError as error:
+                raise InvalidReference(f"not a collection, lane and job id: {key}: {error}") from error
+        return self._addresses[key]
+
+    def _refuse_when_full(self, lane: Lane) -> None:
+        now = time.monotonic()
+        if now - self._depths_read_at > DEPTH_CHECK_S:
+            self._depths = lane_depths(self._redis, self._broker)
+            self._depths_read_at = now
+        depth, limit = self._depths[lane], self._broker.max_queue_depth
+        if depth >= limit:
+            raise QueueFull(
+                f"{depth} messages wait in the {lane} lane, the limit is {limit}: add workers, or slow down"
+            )
+
+    def _publish(self, message: ClassifyImages) -> None:
+        """Put one message into Redis, trying again until the time-out."""
+        give_up_at = time.monotonic() + self._settings.timeout_s
+        while True:
+            try:
+                with broker_errors(self._broker):
+                    self._app.send_task(
+                        CLASSIFY,
+                        kwargs=message.model_dump(mode="json", exclude_none=True),
+                        task_id=message.message_id,
+                        queue=message.lane,
+                        retry=False,
+                    )
+            except BrokerUnavailable:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(RETRY_PAUSE_S)
+            else:
+                return

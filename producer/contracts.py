@@ -1,0 +1,151 @@
+"""What travels and what is answered: frozen, versioned, JSON.
+
+`ClassifyImages` is the message (Celery task `shoal.classify.v1`, its fields are the task's keyword
+arguments), `Result` is the answer for one picture. Readers ignore fields that they do not know, so a
+field may be added without a new version; a field that changes its meaning needs one.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from producer.ulid import PATTERN, new_ulid
+
+MAX_IMAGES_PER_MESSAGE = 256
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_KEY_BYTES = 1024  # S3's own limit
+
+Lane = Literal["interactive", "bulk"]
+Status = Literal["assigned", "unknown", "rejected", "failed"]
+ErrorCode = Literal[
+    "fetch.not_found",
+    "fetch.denied",
+    "fetch.changed",
+    "fetch.too_large",
+    "decode.empty",
+    "decode.unsupported",
+    "decode.corrupt",
+    "decode.too_many_pixels",
+    "decode.too_many_scans",
+    "decode.bad_dimensions",
+    "model.unavailable",
+    "internal",
+]
+
+
+def _at_most_a_key(key: str) -> str:
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"an object key has at most {MAX_KEY_BYTES} bytes of UTF-8")
+    return key
+
+
+# These become parts of keys in the bucket, hence the narrow alphabet.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
+Key = Annotated[str, StringConstraints(min_length=1), AfterValidator(_at_most_a_key)]
+MessageId = Annotated[str, StringConstraints(pattern=PATTERN)]
+
+
+class Contract(BaseModel):
+    """Base of all contracts: frozen, and deaf to fields of later versions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ImageRef(Contract):
+    """Where one uploaded picture lies, and what it is called."""
+
+    image_id: Name
+    bucket: Name = Field(description="a bucket that the worker's settings allow, never a URL")
+    key: Key
+    version_id: str | None = Field(None, max_length=1024, description="this version of the object, if given")
+    etag: str | None = Field(None, max_length=256, description="reject with fetch.changed if it differs")
+    allow_training: bool = Field(True, description="false keeps the picture out of every retraining")
+
+
+class ClassifyImages(Contract):
+    """One message: up to 256 references to be classified in one collection."""
+
+    schema_version: Literal[1] = 1
+    message_id: MessageId = Field(default_factory=new_ulid)
+    collection: Name = "default"
+    lane: Lane = "interactive"
+    submitted_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    job_id: Name | None = None
+    traceparent: str | None = Field(None, max_length=256)
+    images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
+
+
+class Cluster(Contract):
+    """The cluster that a picture was given. Key on `id`; `index` is private to one model version."""
+
+    id: str
+    name: str | None = None
+    index: int
+
+
+class Alternative(Contract):
+    """A cluster that came near."""
+
+    id: str
+    distance: float
+
+
+class ModelStamp(Contract):
+    """The model that answered; `generation` grows by one with every promotion or rollback."""
+
+    version: str
+    sha256: str
+    generation: int
+
+
+class Input(Contract):
+    """What was really read from the uploads bucket."""
+
+    etag: str | None
+    sha256: str
+    width: int
+    height: int
+    format: str
+
+
+class TimingMs(Contract):
+    """Milliseconds spent per stage; `queued` is from submission to the worker's taking it."""
+
+    queued: float
+    fetch: float
+    decode: float
+    predict: float
+
+
+class Failure(Contract):
+    """Why a picture was rejected or failed."""
+
+    code: ErrorCode
+    detail: str
+
+
+class Result(Contract):
+    """The one visible outcome of one picture.
+
+    `distance` and `margin` (second nearest minus nearest) are Euclidean, in PCA space. `typicality` in
+    [0, 1] is the share of the cluster's own pictures that lie farther out.
+    """
+
+    schema_version: Literal[1] = 1
+    image_id: Name
+    collection: Name
+    status: Status
+    cluster: Cluster | None = None
+    distance: float | None = None
+    margin: float | None = None
+    typicality: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    model: ModelStamp | None = None
+    input: Input | None = None
+    timing_ms: TimingMs | None = None
+    batch_size: int | None = None
+    attempt: int = 1
+    error: Failure | None = None
+    message_id: MessageId
+    classified_at: datetime = Field(default_factory=lambda: datetime.now(UTC))

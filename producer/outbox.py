@@ -1,0 +1,178 @@
+"""What was submitted and is not yet in Redis: a bounded buffer and the one thread that empties it.
+
+Gathers by never waiting long: an idle outbox sends a single reference at once; while a message is on
+its way the next ones gather, and under load they linger a few ms more for company.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from producer.contracts import MAX_IMAGES_PER_MESSAGE, MAX_MESSAGE_BYTES, ClassifyImages, ImageRef, Lane
+from producer.errors import BrokerUnavailable, QueueFull, ShoalError
+from producer.settings import ProducerSettings
+
+ROOM_FOR_ENVELOPE = 4096  # bytes of a message that are not references
+
+
+class Address(NamedTuple):
+    """What the references of one message have in common."""
+
+    collection: str
+    lane: Lane
+    job_id: str | None
+
+
+class _Waiting(NamedTuple):
+    ref: ImageRef
+    address: Address
+    size_bytes: int
+    sent: "Future[str]"
+
+
+class Outbox:
+    """Sends references in the order of their arrival; thread-safe, and usable after a fork.
+
+    A failure is told twice: to the futures of the references it cost, and to whoever calls `put` or
+    `flush` next.
+    """
+
+    def __init__(self, publish: Callable[[ClassifyImages], None], settings: ProducerSettings) -> None:
+        """Start nothing yet: the thread comes with the first `put`."""
+        self._publish = publish
+        self._settings = settings
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._in_flight = 0
+        self._failure: ShoalError | None = None
+        self._closed = False
+        self._hurry = 0  # callers waiting in flush: no lingering then
+        self._sender: threading.Thread | None = None
+
+    def put(self, ref: ImageRef, address: Address) -> "Future[str]":
+        """Take one reference; blocks while the buffer is full, at most `timeout_s`.
+
+        Raises:
+            BrokerUnavailable, QueueFull: earlier references could not be sent; this one was not taken.
+        """
+        if self._pid != os.getpid():  # after fork: the thread and its lock stayed in the parent
+            self._start_afresh()
+        entry = _Waiting(ref, address, len(ref.model_dump_json()) + 1, Future())
+        entry.sent.set_running_or_notify_cancel()  # what is on its way cannot be cancelled
+        with self._changed:
+            self._wait_for_room()
+            self._waiting.append(entry)
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._run, name="shoal-outbox", daemon=True)
+                self._sender.start()
+            self._changed.notify_all()
+        return entry.sent
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything taken so far is sent.
+
+        Raises:
+            BrokerUnavailable, QueueFull: something could not be sent, or time ran out; says how many.
+        """
+        with self._changed:
+            self._hurry += 1
+            self._changed.notify_all()
+            try:
+                done = self._changed.wait_for(lambda: not self.unsent or self._failure is not None, timeout_s)
+            finally:
+                self._hurry -= 1
+            self._raise_failure()
+            if not done:
+                raise BrokerUnavailable(f"{self.unsent} references were not sent within {timeout_s:g} s")
+
+    def stop(self) -> None:
+        """Let the thread end; whatever is still unsent gets one more try."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._sender is not None:
+            self._sender.join(self._settings.timeout_s)
+
+    @property
+    def unsent(self) -> int:
+        """Count the references that Redis has not acknowledged."""
+        return len(self._waiting) + self._in_flight
+
+    def _wait_for_room(self) -> None:
+        if self._closed:
+            raise RuntimeError("this producer is closed")
+        self._raise_failure()
+        limit = self._settings.max_buffered
+        self._changed.wait_for(lambda: len(self._waiting) < limit, self._settings.timeout_s)
+        self._raise_failure()
+        if len(self._waiting) >= limit:
+            raise BrokerUnavailable(f"{limit} references wait to be sent, and the broker does not take them")
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _run(self) -> None:
+        last_sent = float("-inf")
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
+                if not self._waiting:
+                    return
+                linger_s = last_sent + self._settings.linger_s - time.monotonic()
+                if linger_s > 0:
+                    self._changed.wait_for(self._enough, linger_s)
+                batch = self._next_batch()
+                self._in_flight = len(batch)
+                self._changed.notify_all()
+            failure = self._send(batch)
+            last_sent = time.monotonic()
+            with self._changed:
+                self._in_flight = 0
+                self._failure = failure or self._failure
+                self._changed.notify_all()
+
+    def _enough(self) -> bool:
+        return len(self._waiting) >= MAX_IMAGES_PER_MESSAGE or self._hurry > 0 or self._closed
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the longest run of one address that fits a message: never empty, order kept."""
+        address = self._waiting[0].address
+        room = MAX_MESSAGE_BYTES - ROOM_FOR_ENVELOPE
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < MAX_IMAGES_PER_MESSAGE and self._waiting[0].address == address:
+            room -= self._waiting[0].size_bytes
+            if room < 0:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _send(self, batch: list[_Waiting]) -> ShoalError | None:
+        try:
+            images = tuple(entry.ref for entry in batch)
+            message = ClassifyImages(**batch[0].address._asdict(), images=images)
+            self._publish(message)
+        except Exception as error:  # noqa: BLE001 - the thread must live on, and the callers must hear of it
+            failure = _as_failure(error, len(batch))
+            for entry in batch:
+                entry.sent.set_exception(failure)
+            return failure
+        for entry in batch:
+            entry.sent.set_result(message.message_id)
+        return None
+
+
+def _as_failure(error: Exception, count: int) -> ShoalError:
+    kind = type(error) if isinstance(error, BrokerUnavailable | QueueFull) else ShoalError
+    failure = kind(f"{count} references were not sent: {error}")
+    failure.__cause__ = error
+    return failure

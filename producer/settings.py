@@ -1,0 +1,66 @@
+"""How to reach the broker, and how hard to lean on it."""
+
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class BrokerSettings(BaseModel):
+    """Where Redis or Valkey is. Give Shoal a database of its own: its workers own every queue in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://[user]:password@host:port/db, or rediss:// for TLS",
+    )
+    training_url: SecretStr | None = Field(
+        None, description="broker of the trainer; by default the same server's next database"
+    )
+    connect_timeout_s: float = Field(5.0, gt=0, description="to open a connection")
+    socket_timeout_s: float = Field(30.0, gt=0, description="for one command's answer")
+    health_check_interval_s: int = Field(10, gt=0, description="between checks of idle connections")
+    visibility_timeout_s: int = Field(
+        180,
+        gt=0,
+        description="a message taken but not acknowledged for this long is delivered again; several "
+        "times the slowest batch, and the same for all who use this broker (the shortest wins)",
+    )
+    max_queue_depth: int = Field(100_000, gt=0, description="waiting messages per lane before QueueFull")
+    plain_queue: str = Field(
+        "celery",
+        description="also served, as the interactive lane: where Celery clients publish that name no "
+        "queue; empty to turn off",
+    )
+
+    @model_validator(mode="after")
+    def _schemes_are_redis(self) -> Self:
+        for url in filter(None, (self.url, self.training_url)):
+            if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss"}:
+                raise ValueError("a broker URL starts with redis:// or rediss://")
+        return self
+
+    def for_training(self) -> "BrokerSettings":
+        """Give the trainer's broker: long runs must not share a visibility timeout with short messages."""
+        if self.training_url is not None:
+            return self.model_copy(update={"url": self.training_url})
+        parts = urlsplit(self.url.get_secret_value())
+        database = int(parts.path.strip("/") or 0) + 1
+        return self.model_copy(update={"url": SecretStr(urlunsplit(parts._replace(path=f"/{database}")))})
+
+    def masked_url(self) -> str:
+        """Show the URL without its password, for logs and people."""
+        parts = urlsplit(self.url.get_secret_value())
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"***@{host}" if parts.password else host))
+
+
+class ProducerSettings(BaseModel):
+    """How single submits are gathered into messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    linger_s: float = Field(0.005, ge=0, description="under load, how long a reference waits for company")
+    max_buffered: int = Field(20_000, gt=0, description="references held in memory before submit blocks")
+    timeout_s: float = Field(10.0, gt=0, description="to get a message into Redis, retries included")

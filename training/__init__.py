@@ -1,0 +1,1 @@
+"""Fits models, judges them, and promotes the better one."""

@@ -1,0 +1,1 @@
+"""The GPU worker: takes messages, answers every picture in them."""
