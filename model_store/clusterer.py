@@ -1,0 +1,107 @@
+"""The arrays that place an embedding: PCA, KMeans centroids, and what distance is usual.
+
+embeddings (B, D) -> unit length -> minus mean, times components -> projections (B, P) -> nearest centroid
+
+This is the reference in numpy; `predictor.Predictor` does the same on the device, and a test holds
+them together. Shapes: B batch, D embedding, P components, K clusters, Q quantiles.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from producer.errors import BundleInvalid
+
+QUANTILES = np.linspace(0.0, 1.0, 101, dtype=np.float32)  # Q = 101
+PCA_FILE = "pca.safetensors"
+KMEANS_FILE = "kmeans.safetensors"
+_PCA_ARRAYS = ("mean", "components", "explained_variance")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Nearest centroids: indices (B,) int64 in [0, K), Euclidean distances (B,) float32 in PCA space."""
+
+    indices: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Clusterer:
+    """A fitted PCA and KMeans, as arrays; all float32 but `counts`.
+
+    `distance_quantiles[k]` (Q,) are the quantiles of distance within cluster k, ascending. Farther from
+    centroid k than `unknown_distance[k]` is unknown.
+    """
+
+    mean: NDArray[np.float32]  # (D,)
+    components: NDArray[np.float32]  # (P, D)
+    explained_variance: NDArray[np.float32]  # (P,)
+    centroids: NDArray[np.float32]  # (K, P)
+    counts: NDArray[np.int64]  # (K,)
+    distance_quantiles: NDArray[np.float32]  # (K, Q)
+    unknown_distance: NDArray[np.float32]  # (K,)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together.
+
+        Raises:
+            BundleInvalid: shapes do not fit, or a number is not finite.
+        """
+        (p, d), k = self.components.shape, len(self.centroids)
+        shapes = {
+            "mean": (d,),
+            "explained_variance": (p,),
+            "centroids": (k, p),
+            "counts": (k,),
+            "distance_quantiles": (k, len(QUANTILES)),
+            "unknown_distance": (k,),
+        }
+        for name, shape in shapes.items():
+            found = getattr(self, name)
+            if found.shape != shape:
+                raise BundleInvalid(f"{name} has shape {found.shape}, the others call for {shape}")
+            if not np.isfinite(found).all():
+                raise BundleInvalid(f"{name} holds a number that is not finite")
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take embeddings (B, D) to projections (B, P)."""
+        return np.asarray((unit_length(embeddings) - self.mean) @ self.components.T, np.float32)
+
+    def assign(self, projections: NDArray[np.float32]) -> Assignment:
+        """Give each projection (B, P) its nearest centroid.
+
+        Source: the assignment step of Lloyd (1982); equals scikit-learn's, see test_assign_equals_sklearn.
+        """
+        offsets = projections[:, None, :] - self.centroids[None, :, :]  # (B, K, P)
+        distances = np.sqrt(np.einsum("bkp,bkp->bk", offsets, offsets))
+        indices = distances.argmin(axis=1)
+        return Assignment(indices, distances[np.arange(len(indices)), indices].astype(np.float32))
+
+    def to_files(self) -> dict[str, bytes]:
+        """Write the two files of a bundle."""
+        arrays = {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
+        pca = {name: arrays.pop(name) for name in _PCA_ARRAYS}
+        return {PCA_FILE: save(pca), KMEANS_FILE: save(arrays)}
+
+    @classmethod
+    def from_files(cls, pca: bytes, kmeans: bytes) -> Self:
+        """Read what `to_files` wrote.
+
+        Raises:
+            BundleInvalid: an array is missing or has the wrong shape.
+        """
+        try:
+            return cls(**load(pca), **load(kmeans))
+        except TypeError as error:
+            raise BundleInvalid(f"{PCA_FILE} and {KMEANS_FILE} lack an array: {error}") from error
+
+
+def unit_length(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row to length one; a row of zeros stays."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = embeddings / np.maximum(lengths, np.float32(1e-12))
+    return unit

@@ -1,0 +1,62 @@
+"""Reading uploaded pictures: only from allowed buckets, never more bytes than the limit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from model_store.object_store import Get, ObjectStore, StoredObject
+from producer.contracts import ErrorCode, ImageRef
+from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
+
+# what the store said -> what the submitter is told
+_CODES: tuple[tuple[type[ShoalError], ErrorCode], ...] = (
+    (ObjectNotFound, "fetch.not_found"),
+    (PreconditionFailed, "fetch.changed"),
+    (TooLarge, "fetch.too_large"),
+    (AccessDenied, "fetch.denied"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfetchable:
+    """A picture that cannot be read however often it is tried."""
+
+    code: ErrorCode
+    detail: str
+
+
+Fetched = StoredObject | Unfetchable | ShoalError
+
+
+class ImageSource:
+    """The uploads buckets."""
+
+    def __init__(self, stores: Mapping[str, ObjectStore], max_bytes: int) -> None:
+        """Allow exactly the buckets in `stores`."""
+        self._stores = stores
+        self._max_bytes = max_bytes
+
+    def fetch(self, refs: Sequence[ImageRef]) -> Iterator[tuple[int, Fetched]]:
+        """Read pictures; yields (position, outcome) in the order of arrival, bucket by bucket.
+
+        An outcome is the object; Unfetchable, the reference's fault; or an error that may pass.
+        """
+        by_bucket: dict[str, list[int]] = {}
+        for position, ref in enumerate(refs):
+            by_bucket.setdefault(ref.bucket, []).append(position)
+        for bucket, positions in by_bucket.items():
+            if bucket not in self._stores:
+                denied = Unfetchable(
+                    "fetch.denied", f"the bucket {bucket} is not among those the worker may read"
+                )
+                yield from ((position, denied) for position in positions)
+                continue
+            gets = [Get(refs[i].key, refs[i].version_id, refs[i].etag) for i in positions]
+            for nth, found in self._stores[bucket].get_many(gets, max_bytes=self._max_bytes):
+                yield positions[nth], _outcome(found)
+
+
+def _outcome(found: StoredObject | ShoalError) -> Fetched:
+    for kind, code in _CODES:
+        if isinstance(found, kind):
+            return Unfetchable(code, str(found))
+    return found

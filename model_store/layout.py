@@ -1,0 +1,60 @@
+"""Every key in Shoal's bucket. Readers elsewhere may rely on this picture.
+
+```
+{collection}/
+  results/{id[:2]}/{image_id}.json              latest result of one image
+  ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
+  dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why
+  models/{version}/                             write-once; manifest.json last
+  aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
+  runs/{slot}.json                              one retraining run, created before it starts
+```
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from producer.ulid import ulid_time
+
+MANIFEST: Final = "manifest.json"
+AliasName = Literal["champion", "challenger", "previous"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys of one collection."""
+
+    collection: str
+
+    def result(self, image_id: str) -> str:
+        """Where the latest result of an image lies."""
+        return f"{self.collection}/results/{image_id[:2]}/{image_id}.json"
+
+    def ledger(self) -> str:
+        """Prefix of all ledger parts; they sort by time."""
+        return f"{self.collection}/ledger/"
+
+    def ledger_part(self, message_id: str) -> str:
+        """Where a message's rows lie: the same for every delivery of it."""
+        return f"{self.ledger()}{ulid_time(message_id):dt=%Y-%m-%d/hh=%H}/{message_id}.parquet"
+
+    def dead(self, message_id: str, day: datetime) -> str:
+        """Where a message that could not be done lies."""
+        return f"{self.collection}/dead/{day:dt=%Y-%m-%d}/{message_id}.json"
+
+    def models(self) -> str:
+        """Prefix of all versions."""
+        return f"{self.collection}/models/"
+
+    def model(self, version: str, file: str) -> str:
+        """Where one file of a bundle lies."""
+        return f"{self.models()}{version}/{file}"
+
+    def alias(self, name: AliasName) -> str:
+        """Where an alias lies."""
+        return f"{self.collection}/aliases/{name}.json"
+
+    def run(self, slot: str) -> str:
+        """Where the record of one retraining run lies."""
+        return f"{self.collection}/runs/{slot}.json"

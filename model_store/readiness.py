@@ -1,0 +1,64 @@
+"""Before a process takes work: broker, store and buckets really answer, or a clear error says what to do."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import structlog
+
+from model_store.s3 import check_bucket
+from model_store.settings import StoreSettings
+from producer.broker import broker_errors, redis_client
+from producer.errors import ConfigurationError, ObjectNotFound, ShoalError, TransientError
+from producer.settings import BrokerSettings
+
+log = structlog.get_logger(__name__)
+
+PAUSE_S: Final = 1.0
+SAY_EVERY_S: Final = 5.0
+
+
+def wait_until_ready(broker: BrokerSettings, store: StoreSettings, timeout_s: float) -> None:
+    """Return when everything answers.
+
+    Raises:
+        ConfigurationError: something did not within `timeout_s`; says what, where and which setting.
+    """
+    give_up_at = time.monotonic() + timeout_s
+    _wait_for("broker", broker.masked_url(), "SHOAL_BROKER__URL", lambda: ping(broker), give_up_at)
+    for bucket in (store.bucket, *store.allowed_buckets):
+        where = f"bucket {bucket} at {store.endpoint or 'AWS'}"
+        _wait_for("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store), give_up_at)
+
+
+def ping(broker: BrokerSettings) -> None:
+    """Ask the broker for a sign of life.
+
+    Raises:
+        BrokerUnavailable: there is none, or it refuses the password.
+    """
+    with broker_errors(broker), redis_client(broker) as client:
+        client.ping()
+
+
+def _wait_for(what: str, where: str, setting: str, probe: Callable[[], None], give_up_at: float) -> None:
+    said_at = float("-inf")
+    while True:
+        try:
+            probe()
+        except (TransientError, ObjectNotFound) as error:
+            now = time.monotonic()
+            if now > give_up_at:
+                raise ConfigurationError(
+                    f"no {what}: {where}: {error}. Start it, or correct {setting}"
+                ) from error
+            if now - said_at > SAY_EVERY_S:
+                said_at = now
+                left_s = round(give_up_at - now)
+                log.warning("waiting", what=what, where=where, reason=str(error), left_s=left_s)
+            time.sleep(PAUSE_S)
+        except ShoalError as error:  # refused: waiting does not help
+            raise ConfigurationError(f"the {what} refuses us: {where}: {error}. Correct {setting}") from error
+        else:
+            return

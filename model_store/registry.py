@@ -1,0 +1,209 @@
+"""Published versions and the aliases that point at them.
+
+Parts, then record, then pointer: a version's files, then its manifest (create-only), then the alias
+(compare-and-swap). A reader sees the old version or the new, never neither and never half of one.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import Field, ValidationError
+
+from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
+from model_store.layout import MANIFEST, AliasName, Layout
+from model_store.manifest import Manifest, Part, sha256
+from model_store.object_store import Get, ObjectStore, StoredObject
+from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
+
+ATTEMPTS: Final = 50  # of a compare-and-swap among racing promoters
+
+
+class Target(Part):
+    """A version, and the digest its manifest must have."""
+
+    version: str
+    sha256: str
+
+
+class Alias(Target):
+    """An alias file. `generation` grows by one with every move of the champion, back or forth."""
+
+    generation: int
+    moved_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    reason: str = ""
+    previous: Target | None = Field(None, description="what it pointed at before: where rollback goes")
+
+
+class Registry:
+    """The models of one collection."""
+
+    def __init__(self, store: ObjectStore, collection: str) -> None:
+        self._store = store
+        self._layout = Layout(collection)
+        self.collection = collection
+
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Target:
+        """Store a version for good. It serves nobody until an alias points at it.
+
+        Raises:
+            PreconditionFailed: the version exists already.
+            BundleInvalid: `files` are not the ones the manifest describes.
+        """
+        for name in manifest.files:
+            manifest.verify(name, files.get(name))
+        parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
+        for outcome in self._store.put_many(parts, create_only=True).values():
+            if isinstance(outcome, ShoalError):
+                raise outcome
+        data = manifest.to_bytes()
+        self._store.put(self._layout.model(manifest.version, MANIFEST), data, create_only=True)
+        return Target(version=manifest.version, sha256=sha256(data))
+
+    def versions(self) -> Iterator[Manifest]:
+        """List what is published, oldest first."""
+        keys = [
+            info.key for info in self._store.list(self._layout.models()) if info.key.endswith("/" + MANIFEST)
+        ]
+        for key in keys:
+            yield Manifest.from_bytes(self._store.get(key).data)
+
+    def manifest(self, version: str) -> tuple[Manifest, Target]:
+        """Read one version's description.
+
+        Raises:
+            ObjectNotFound: no such version; says which there are.
+        """
+        try:
+            data = self._store.get(self._layout.model(version, MANIFEST)).data
+        except ObjectNotFound as error:
+            known = ", ".join(manifest.version for manifest in self.versions()) or "none"
+            raise ObjectNotFound(
+                f"no version {version} in collection {self.collection}; there are: {known}"
+            ) from error
+        return Manifest.from_bytes(data), Target(version=version, sha256=sha256(data))
+
+    def alias(self, name: AliasName) -> Alias | None:
+        """Read an alias; None if it was never set."""
+        found = self._read_alias(name)
+        return found[0] if found else None
+
+    def current(self) -> Alias:
+        """Read the champion.
+
+        Raises:
+            NoChampion: nothing was promoted yet.
+        """
+        alias = self.alias("champion")
+        if alias is None:
+            raise NoChampion(f"collection {self.collection} has no model yet: train one with `shoal train`")
+        return alias
+
+    def promote(self, version: str, *, reason: str = "", expected_generation: int | None = None) -> Alias:
+        """Make a version the champion.
+
+        Args:
+            version: published earlier.
+            reason: kept in the alias.
+            expected_generation: only if the champion still has this one (0: only if there is none).
+
+        Raises:
+            ObjectNotFound: no such version.
+            PreconditionFailed: somebody else promoted meanwhile.
+        """
+        _, target = self.manifest(version)
+        return self._move(target, reason, expected_generation)
+
+    def rollback(self, *, reason: str = "rollback") -> Alias:
+        """Make the champion's predecessor the champion again.
+
+        Raises:
+            NoChampion: there is none, or it has no predecessor.
+            PreconditionFailed: somebody else promoted meanwhile.
+        """
+        champion = self.current()
+        if champion.previous is None:
+            raise NoChampion(f"the champion {champion.version} has no predecessor to go back to")
+        return self._move(champion.previous, reason, champion.generation)
+
+    def set_challenger(self, target: Target, *, reason: str) -> None:
+        """Point `challenger` at a version that was published and not promoted."""
+        alias = Alias(version=target.version, sha256=target.sha256, generation=0, reason=reason)
+        self._store.put(self._layout.alias("challenger"), alias.model_dump_json().encode())
+
+    def load(self, target: Target, device: str) -> Bundle:
+        """Fetch, verify, build and probe a version.
+
+        Raises:
+            BundleInvalid: it may not serve; says which file or why.
+        """
+        files = self._files(target.version, (MANIFEST, *SERVING_FILES))
+        if sha256(files[MANIFEST]) != target.sha256:
+            raise BundleInvalid(f"{MANIFEST} of version {target.version} is not the one that was promoted")
+        return load_bundle(files[MANIFEST], files, target.sha256, device)
+
+    def file(self, version: str, name: str) -> bytes:
+        """Read one verified file of a version, such as the decoder."""
+        manifest, _ = self.manifest(version)
+        return manifest.verify(name, self._files(version, (name,))[name])
+
+    def decoder(self, version: str) -> bytes:
+        """Read the decoder's weights, verified."""
+        return self.file(version, DECODER)
+
+    def _files(self, version: str, names: tuple[str, ...]) -> dict[str, bytes]:
+        gets = [Get(self._layout.model(version, name)) for name in names]
+        files: dict[str, bytes] = {}
+        for position, found in self._store.get_many(gets):
+            if isinstance(found, ObjectNotFound):
+                raise BundleInvalid(f"version {version} lacks {names[position]}") from found
+            if not isinstance(found, StoredObject):
+                raise found
+            files[names[position]] = found.data
+        return files
+
+    def _move(self, target: Target, reason: str, expected_generation: int | None) -> Alias:
+        for _ in range(ATTEMPTS):
+            found = self._read_alias("champion")
+            generation, before = (found[0].generation, found[0]) if found else (0, None)
+            if expected_generation not in (None, generation):
+                raise PreconditionFailed(
+                    f"the champion moved on to generation {generation}: look again before promoting"
+                )
+            alias = Alias(
+                version=target.version,
+                sha256=target.sha256,
+                generation=generation + 1,
+                reason=reason,
+                previous=Target(version=before.version, sha256=before.sha256) if before else None,
+            )
+            try:
+                self._write_alias("champion", alias, found[1] if found else None)
+            except PreconditionFailed:
+                continue
+            self._note_previous(before)
+            return alias
+        raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
+
+    def _note_previous(self, before: Alias | None) -> None:
+        """Show people where rollback goes; the truth is in the champion, so a lost race is no loss."""
+        found = self._read_alias("previous")
+        if before is not None and (found is None or found[0].generation < before.generation):
+            try:
+                self._write_alias("previous", before, found[1] if found else None)
+            except PreconditionFailed:
+                return
+
+    def _read_alias(self, name: AliasName) -> tuple[Alias, str] | None:
+        try:
+            found = self._store.get(self._layout.alias(name))
+        except ObjectNotFound:
+            return None
+        try:
+            return Alias.model_validate_json(found.data), found.etag
+        except ValidationError as error:
+            raise BundleInvalid(f"the alias {self._layout.alias(name)} cannot be read: {error}") from error
+
+    def _write_alias(self, name: AliasName, alias: Alias, etag: str | None) -> None:
+        data = alias.model_dump_json().encode()
+        self._store.put(self._layout.alias(name), data, create_only=etag is None, if_match=etag)

@@ -1,0 +1,60 @@
+"""Where the object store is, and how much of it a worker may touch."""
+
+import configparser
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from producer.errors import ConfigurationError
+
+
+class StoreSettings(BaseModel):
+    """An S3-compatible store: SeaweedFS, AWS S3, or another whose conditional writes really exclude."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str | None = Field(None, description="http://host:port; unset means AWS itself")
+    region: str = Field("us-east-1", description="as the store calls it")
+    bucket: str = Field("shoal", description="holds bundles, results and the ledger; must exist")
+    uploads_bucket: str = Field("uploads", description="where pictures are read from; must exist")
+    more_uploads_buckets: tuple[str, ...] = Field((), description="further buckets that references may name")
+    credentials_file: Path | None = Field(
+        None, description="AWS shared-credentials file, profile [default]; else the usual AWS sources"
+    )
+    access_key: SecretStr | None = Field(None, description="instead of a credentials file")
+    secret_key: SecretStr | None = Field(None, description="goes with access_key")
+    connect_timeout_s: float = Field(3.0, gt=0, description="to open a connection")
+    timeout_s: float = Field(10.0, gt=0, description="per request")
+    max_retries: int = Field(3, ge=0, description="of one request, with backoff, on errors that may pass")
+    retry_for_s: float = Field(15.0, gt=0, description="no retry of a request after this long")
+    max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+
+    @property
+    def allowed_buckets(self) -> tuple[str, ...]:
+        """List the buckets that a reference may name."""
+        return (self.uploads_bucket, *self.more_uploads_buckets)
+
+    @cached_property
+    def keys(self) -> tuple[str, str] | None:
+        """Give access key and secret key, or None for AWS's usual sources.
+
+        Raises:
+            ConfigurationError: the credentials file is absent or has no [default] profile.
+        """
+        if self.access_key is not None and self.secret_key is not None:
+            return self.access_key.get_secret_value(), self.secret_key.get_secret_value()
+        if self.credentials_file is None:
+            return None
+        parser = configparser.ConfigParser(interpolation=None)
+        if not parser.read(self.credentials_file):
+            raise ConfigurationError(
+                f"no credentials file at {self.credentials_file}: set SHOAL_STORE__CREDENTIALS_FILE"
+            )
+        try:
+            section = parser["default"]
+            return section["aws_access_key_id"], section["aws_secret_access_key"]
+        except KeyError as error:
+            raise ConfigurationError(
+                f"{self.credentials_file} needs a [default] profile with {error}"
+            ) from error
