@@ -1,0 +1,110 @@
+"""Batches across messages by never waiting.
+
+One device thread takes everything that is queued, up to the largest batch, as soon as the device is
+free. Idle: a batch of one message, no added delay. Busy: batches grow by themselves.
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from model_store.predictor import Prediction
+
+log = structlog.get_logger(__name__)
+
+
+class Model(Protocol):
+    """What the device thread asks of a model."""
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """Predict for pixels (B, S, S, 3)."""
+
+
+class Answer(NamedTuple):
+    """A prediction for one request's pictures, and how many shared its pass."""
+
+    prediction: Prediction
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    model: Model
+    pixels: NDArray[np.uint8]  # (n, S, S, 3)
+    answer: "Future[Answer]"
+
+
+class Batcher:
+    """The one thread that touches the device."""
+
+    def __init__(self, max_batch: int) -> None:
+        """Start the device thread; `max_batch` pictures at most in one pass."""
+        self._max_batch = max_batch
+        self._changed = threading.Condition()
+        self._queue: deque[_Request] = deque()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        self._thread.start()
+
+    def submit(self, model: Model, pixels: NDArray[np.uint8]) -> "Future[Answer]":
+        """Queue pictures (n, S, S, 3), n at least 1 and at most `max_batch`, for one model.
+
+        The future fails only if predicting these pictures fails; neighbours in the batch do not matter.
+        """
+        request = _Request(model, pixels, Future())
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            self._queue.append(request)
+            self._changed.notify()
+        return request.answer
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._take():
+            try:
+                self._answer(batch)
+            except Exception:
+                log.exception("a batch failed, its requests are tried one by one", requests=len(batch))
+                for request in batch:
+                    self._answer_alone(request)
+
+    def _take(self) -> list[_Request]:
+        """Take what is queued for the first model in line, up to the largest batch; empty when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._queue) or self._closed)
+            batch: list[_Request] = []
+            room = self._max_batch
+            while self._queue and (not batch or self._queue[0].model is batch[0].model):
+                room -= len(self._queue[0].pixels)
+                if room < 0 and batch:
+                    break
+                batch.append(self._queue.popleft())
+            return batch
+
+    def _answer(self, batch: list[_Request]) -> None:
+        pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
+        prediction = batch[0].model.predict(pixels)
+        start = 0
+        for request in batch:
+            stop = start + len(request.pixels)
+            request.answer.set_result(Answer(prediction[start:stop], len(pixels)))
+            start = stop
+
+    def _answer_alone(self, request: _Request) -> None:
+        try:
+            self._answer([request])
+        except Exception as error:  # noqa: BLE001 - the device thread must live, and the message must hear of it
+            request.answer.set_exception(error)

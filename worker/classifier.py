@@ -1,0 +1,140 @@
+"""One message from start to stored results: gather, decide, write."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+import structlog
+
+from model_store.ledger import Ledger
+from model_store.results import Results
+from producer.contracts import ClassifyImages
+from producer.errors import ShoalError, TransientError
+from worker import pipeline
+from worker.batcher import Answer, Batcher
+from worker.model_cache import ModelCache, ServedModel
+from worker.pipeline import Failed, Outcome, Pass, Ready
+from worker.reader import MS, Reader
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+PREDICT_TIMEOUT_S: Final = 120.0
+
+
+class Classifier:
+    """Everything a task needs, wired. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        models: ModelCache,
+        reader: Reader,
+        batcher: Batcher,
+        results: Callable[[str], Results],
+        ledger: Callable[[str], Ledger],
+        settings: WorkerSettings,
+    ) -> None:
+        self.models = models
+        self._reader = reader
+        self._batcher = batcher
+        self._results = results
+        self._ledger = ledger
+        self._settings = settings
+
+    def classify(self, message: ClassifyImages, attempt: int) -> None:
+        """Give every picture of the message its result; when it returns, all are stored.
+
+        Doing a message twice leaves what doing it once does.
+
+        Raises:
+            NoChampion: the collection has no model yet.
+            TransientError: try the message again later; what was stored meanwhile stays right. On the
+                last attempt pictures that could not be done get a `failed` result instead.
+        """
+        taken_at = datetime.now(UTC)
+        model = self.models.get(message.collection, self._settings.model_wait_s)
+        last = attempt >= self._settings.max_attempts
+        outcomes = self._read(message, model, last=last)
+        answer, predict_ms = self._predict(model, outcomes, last=last)
+        done = Pass(
+            stamp=model.stamp,
+            clusters=model.bundle.clusters,
+            prediction=answer.prediction if answer else None,
+            batch_size=answer.batch_size if answer else 0,
+            queued_ms=max(0.0, (taken_at - message.submitted_at).total_seconds() * MS),
+            predict_ms=predict_ms,
+            attempt=attempt,
+        )
+        self._write(message, outcomes, done)
+        self._say(message, outcomes, done, taken_at)
+
+    def fail(self, message: ClassifyImages, attempt: int, detail: str) -> None:
+        """Give every picture of the message a `failed` result: we could not do it, after all attempts."""
+        outcomes: list[Outcome] = [Failed("internal", detail)] * len(message.images)
+        self._write(message, outcomes, Pass(stamp=None, attempt=attempt))
+
+    def close(self) -> None:
+        """Finish what is on the device, let go of threads."""
+        self._batcher.close()
+        self._reader.close()
+        self.models.close()
+
+    def _write(self, message: ClassifyImages, outcomes: list[Outcome], done: Pass) -> None:
+        results = pipeline.results(message, outcomes, done)
+        self._results(message.collection).save(results)
+        self._ledger(message.collection).append(
+            message.message_id, message.images, results, pipeline.projections(outcomes, done)
+        )
+
+    def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
+        read = self._reader.read(message, model.bundle.manifest.preprocess)
+        outcomes: list[Outcome] = []
+        for outcome in read:
+            if not isinstance(outcome, ShoalError):
+                outcomes.append(outcome)
+            elif last:
+                outcomes.append(Failed("internal", f"the picture could not be read: {outcome}"))
+            else:
+                raise outcome
+        return outcomes
+
+    def _predict(
+        self, model: ServedModel, outcomes: list[Outcome], *, last: bool
+    ) -> tuple[Answer | None, float]:
+        """Predict the ready pictures; on the last attempt a failure turns them into `Failed`, in place."""
+        ready = [outcome for outcome in outcomes if isinstance(outcome, Ready)]
+        if not ready:
+            return None, 0.0
+        started = time.perf_counter()
+        pixels = np.stack([outcome.picture.pixels for outcome in ready])  # (n, S, S, 3)
+        try:
+            answer = self._batcher.submit(model.bundle, pixels).result(PREDICT_TIMEOUT_S)
+        except Exception as error:
+            if not last:
+                raise TransientError(f"the device did not answer: {type(error).__name__}: {error}") from error
+            log.exception("pictures fail, the device does not answer for them", pictures=len(ready))
+            outcomes[:] = [
+                Failed("internal", "the model could not be run on this picture")
+                if isinstance(o, Ready)
+                else o
+                for o in outcomes
+            ]
+            return None, 0.0
+        return answer, (time.perf_counter() - started) * MS
+
+    @staticmethod
+    def _say(message: ClassifyImages, outcomes: list[Outcome], done: Pass, taken_at: datetime) -> None:
+        ready = sum(isinstance(outcome, Ready) for outcome in outcomes)
+        log.info(
+            "message done",
+            collection=message.collection,
+            pictures=len(outcomes),
+            refused=len(outcomes) - ready,
+            model=done.stamp.version if done.stamp else None,
+            batch=done.batch_size,
+            queued_ms=round(done.queued_ms),
+            took_ms=round((datetime.now(UTC) - taken_at).total_seconds() * MS),
+        )

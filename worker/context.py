@@ -1,0 +1,70 @@
+"""The composition root: builds the classifier from settings, once per process."""
+
+import contextlib
+import os
+import socket
+from functools import lru_cache
+from typing import Final
+
+from model_store.dead_letters import DeadLetters
+from model_store.images import ImageSource
+from model_store.ledger import Ledger
+from model_store.predictor import best_device
+from model_store.registry import Registry
+from model_store.results import Results
+from model_store.s3 import S3Store
+from producer.broker import redis_client
+from producer.errors import NoChampion
+from worker.batcher import Batcher
+from worker.classifier import Classifier
+from worker.model_cache import ModelCache
+from worker.presence import Presence
+from worker.reader import Reader
+from worker.settings import Settings
+
+COLLECTIONS_KEPT: Final = 256
+
+
+class Context:
+    """What lives as long as the worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect, start the device thread, and look for the default collection's model at once."""
+        self.settings = settings
+        worker = settings.worker
+        store = S3Store(settings.store.bucket, settings.store)
+        uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
+        self.device = device = best_device(worker.device)
+        per_collection = lru_cache(COLLECTIONS_KEPT)
+        self.models = ModelCache(
+            per_collection(lambda name: Registry(store, name)), device, worker.model_poll_s
+        )
+        self.classifier = Classifier(
+            models=self.models,
+            reader=Reader(
+                ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
+            ),
+            batcher=Batcher(worker.max_batch),
+            results=per_collection(lambda name: Results(store, name)),
+            ledger=per_collection(lambda name: Ledger(store, name)),
+            settings=worker,
+        )
+        self.dead_letters = per_collection(lambda name: DeadLetters(store, name))
+        with contextlib.suppress(
+            NoChampion
+        ):  # load it before the first message; if there is none, say so now
+            self.models.get("default", 0.0)
+        self.presence = Presence(
+            redis_client(settings.broker),
+            f"{socket.gethostname()}:{os.getpid()}",
+            device,
+            self.models.serving,
+        )
+        self._stores = (store, *uploads.values())
+
+    def close(self) -> None:
+        """Finish what is on the device, then let go of everything."""
+        self.presence.close()
+        self.classifier.close()
+        for store in self._stores:
+            store.close()

@@ -1,0 +1,130 @@
+"""The model each collection serves with, kept current while work goes on.
+
+A background thread looks at each champion alias every few seconds; a moved champion is loaded beside the
+old model, must answer its probe, and then takes its place for the messages that start after. A model
+that does not load or answer is refused: the old one serves on, and the log says so at every look.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from model_store.bundle import Bundle
+from model_store.registry import Alias, Registry
+from producer.contracts import ModelStamp
+from producer.errors import BundleInvalid, NoChampion, ShoalError
+
+log = structlog.get_logger(__name__)
+
+SAY_EVERY_S: Final = 30.0  # a problem that stays the same
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model and the stamp that its results carry."""
+
+    bundle: Bundle
+    stamp: ModelStamp
+
+
+@dataclass(slots=True)
+class _Slot:
+    served: ServedModel | None = None
+    problem: str = "not looked yet"
+    said_at: float = 0.0
+
+
+class ModelCache:
+    """Champions by collection. Thread-safe."""
+
+    def __init__(self, registry: Callable[[str], Registry], device: str, poll_s: float) -> None:
+        """Start looking; nothing is loaded until a collection is asked for."""
+        self._registry = registry
+        self._device = device
+        self._poll_s = poll_s
+        self._changed = threading.Condition()
+        self._slots: dict[str, _Slot] = {}
+        self._closed = threading.Event()
+        self._looking = threading.Lock()
+        self._thread = threading.Thread(target=self._keep_current, name="model-cache", daemon=True)
+        self._thread.start()
+
+    def get(self, collection: str, timeout_s: float) -> ServedModel:
+        """Give the collection's model, waiting for the first one.
+
+        Raises:
+            NoChampion: none within `timeout_s`; says what is waited for.
+        """
+        with self._changed:
+            new = collection not in self._slots
+            slot = self._slots.setdefault(collection, _Slot())
+        if new:
+            self._look(collection, slot)
+        with self._changed:
+            self._changed.wait_for(lambda: slot.served is not None, timeout_s)
+            if slot.served is None:
+                raise NoChampion(slot.problem)
+            return slot.served
+
+    def serving(self) -> dict[str, ModelStamp]:
+        """Tell which model each collection is served with."""
+        with self._changed:
+            return {name: slot.served.stamp for name, slot in self._slots.items() if slot.served}
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+        self._thread.join()
+
+    def _keep_current(self) -> None:
+        while not self._closed.wait(self._poll_s):
+            with self._changed:
+                slots = list(self._slots.items())
+            for collection, slot in slots:
+                self._look(collection, slot)
+
+    def _look(self, collection: str, slot: _Slot) -> None:
+        """Load the champion if it is another than the one that serves; never raises for what may pass."""
+        with self._looking:
+            try:
+                registry = self._registry(collection)
+                alias = registry.current()
+                if slot.served is None or slot.served.stamp.generation != alias.generation:
+                    served = self._load(registry, alias, slot.served)
+                    with self._changed:
+                        slot.served, slot.problem = served, ""
+                        self._changed.notify_all()
+            except ShoalError as error:
+                self._note(collection, slot, error)
+            except Exception as error:  # noqa: BLE001 - the thread must live on
+                self._note(collection, slot, BundleInvalid(f"{type(error).__name__}: {error}"))
+
+    def _load(self, registry: Registry, alias: Alias, before: ServedModel | None) -> ServedModel:
+        started = time.monotonic()
+        same = before is not None and before.stamp.sha256 == alias.sha256
+        bundle = before.bundle if before is not None and same else registry.load(alias, self._device)
+        stamp = ModelStamp(version=alias.version, sha256=alias.sha256, generation=alias.generation)
+        log.info(
+            "model serves",
+            collection=registry.collection,
+            version=alias.version,
+            generation=alias.generation,
+            device=self._device,
+            load_s=round(time.monotonic() - started, 3),
+        )
+        return ServedModel(bundle, stamp)
+
+    def _note(self, collection: str, slot: _Slot, error: ShoalError) -> None:
+        now = time.monotonic()
+        with self._changed:
+            if slot.problem == str(error) and now - slot.said_at < SAY_EVERY_S:
+                return
+            slot.problem, slot.said_at = str(error), now
+            old = slot.served.stamp.version if slot.served else None
+        if isinstance(error, NoChampion):
+            log.warning("messages wait for a first model", collection=collection, reason=str(error))
+        else:
+            log.error("the champion cannot be served", collection=collection, reason=str(error), serving=old)

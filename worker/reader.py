@@ -1,0 +1,64 @@
+"""Gathers one message's pictures: fetched many at a time, each decoded as soon as it is there."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from model_store.admission import DecodeLimits
+from model_store.decode import Picture, decode
+from model_store.images import ImageSource
+from model_store.manifest import sha256
+from model_store.object_store import StoredObject
+from model_store.preprocess import Preprocess
+from producer.contracts import ClassifyImages
+from producer.errors import ShoalError
+from worker.pipeline import Failed, Outcome, Ready
+
+MS: Final = 1000.0
+
+
+class Reader:
+    """Uploads to pixels."""
+
+    def __init__(self, images: ImageSource, limits: DecodeLimits, decode_threads: int) -> None:
+        """Decode up to `decode_threads` pictures at once, over all messages."""
+        self._images = images
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+
+    def read(self, message: ClassifyImages, preprocess: Preprocess) -> list[Outcome | ShoalError]:
+        """Give each reference its outcome so far, in the message's order.
+
+        An outcome is Ready, whatever makes it impossible, or an error that may pass.
+        """
+        started = time.perf_counter()
+        outcomes: list[Outcome | ShoalError | None] = [None] * len(message.images)
+        decoding: dict[int, Future[Outcome]] = {}
+        for position, found in self._images.fetch(message.images):
+            if isinstance(found, StoredObject):
+                fetch_ms = (time.perf_counter() - started) * MS
+                decoding[position] = self._pool.submit(self._decode, found, preprocess, fetch_ms)
+            else:
+                outcomes[position] = found
+        for position, future in decoding.items():
+            outcomes[position] = future.result()
+        return [_told(outcome) for outcome in outcomes]
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode(self, found: StoredObject, preprocess: Preprocess, fetch_ms: float) -> Outcome:
+        started = time.perf_counter()
+        try:
+            picture = decode(found.data, preprocess, self._limits)
+        except MemoryError:
+            return Failed("internal", "the worker had not enough memory to decode this picture")
+        if not isinstance(picture, Picture):
+            return picture
+        decode_ms = (time.perf_counter() - started) * MS
+        return Ready(picture, found.etag, sha256(found.data), fetch_ms, decode_ms)
+
+
+def _told(outcome: Outcome | ShoalError | None) -> Outcome | ShoalError:
+    return outcome if outcome is not None else Failed("internal", "the store gave no answer for this picture")

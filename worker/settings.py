@@ -1,0 +1,34 @@
+"""What a worker is told."""
+
+import os
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_store.process_settings import ProcessSettings
+
+
+class WorkerSettings(BaseModel):
+    """How much one worker process takes on. One process per GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: cuda where there is one"
+    )
+    threads: int = Field(4, gt=0, description="messages in work at once, up to 256 pictures each")
+    decode_threads: int = Field(os.cpu_count() or 1, gt=0, description="pictures decoded at once")
+    max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
+    max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
+    model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")
+    startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
+    model_wait_s: float = Field(
+        10.0, gt=0, description="a message holds a thread this long for a first model"
+    )
+    max_attempts: int = Field(8, gt=0, description="of a message, before its unread pictures fail")
+    max_backoff_s: float = Field(30.0, gt=0, description="longest pause between attempts")
+
+
+class Settings(ProcessSettings):
+    """Everything a worker process is told."""
+
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
