@@ -1,0 +1,102 @@
+"""The trainer process and its beat: `shoal trainer`, `shoal beat`.
+
+They use a broker database of their own: a run takes longer than any visibility timeout of the workers.
+"""
+
+import sys
+import time
+from typing import Any, NoReturn
+
+import structlog
+from celery import bootsteps, signals
+
+from model_store.images import ImageSource
+from model_store.logs import configure_logging
+from model_store.process_settings import load_settings
+from model_store.readiness import wait_until_ready
+from model_store.s3 import S3Store
+from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
+from producer.errors import ShoalError
+from training import tasks
+from training.progress import LoggedProgress
+from training.retrain import Retraining
+from training.schedule import beat_schedule, slot_at
+from training.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+EX_CONFIG = 78  # sysexits.h: starting again does not help
+
+
+def _exit(message: str) -> NoReturn:
+    sys.stderr.write(f"shoal trainer: {message}\n")
+    sys.exit(EX_CONFIG)
+
+
+class Trainer:
+    """What lives as long as the trainer process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = S3Store(settings.store.bucket, settings.store)
+        uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
+        self._images = ImageSource(uploads, settings.training.max_image_bytes)
+        self._stores = (self._store, *uploads.values())
+
+    def retraining(self, collection: str) -> Retraining:
+        """Give the retraining of one collection."""
+        return Retraining(collection, self._store, self._images, self._settings, LoggedProgress())
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for store in self._stores:
+            store.close()
+
+
+try:
+    settings = load_settings(Settings)
+    schedule = beat_schedule(settings.training)
+except ShoalError as error:
+    _exit(str(error))
+
+app = celery_app("training", settings.broker.for_training(), [lane_queue(TRAINING_QUEUE)])
+app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
+tasks.register(app)
+
+
+class Services(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Everything that must run before the first task is taken."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Wait for what is needed, then wire the process."""
+        log.info("settings", settings=settings.model_dump(mode="json"))
+        try:
+            wait_until_ready(
+                settings.broker.for_training(), settings.store, settings.training.startup_timeout_s
+            )
+        except ShoalError as error:
+            _exit(str(error))
+        worker.shoal = Trainer(settings)
+        tasks.serve_with(worker.shoal)
+        log.info("trainer ready", schedule=settings.training.schedule, every_s=settings.training.every_s)
+
+    def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Let go of everything."""
+        if hasattr(worker, "shoal"):
+            worker.shoal.close()
+
+
+app.steps["worker"].add(Services)
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_our_way(**_: object) -> None:
+    configure_logging(settings.log)
+
+
+@signals.before_task_publish.connect(sender=RETRAIN)  # type: ignore[untyped-decorator]
+def _name_the_run(body: tuple[Any, dict[str, Any], Any], **_: object) -> None:
+    """Stamp the run's name when it is asked for: computed when it starts, a delayed twin would differ."""
+    body[1].setdefault("slot", slot_at(time.time(), settings.training))

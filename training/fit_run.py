@@ -1,0 +1,176 @@
+"""The loop of one training run: steps, epochs, the best weights, the plateau."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from producer.errors import TrainingFailed
+from training.fit_settings import FitSettings, Plan
+from training.recipes import Batch, Losses, Objective
+
+MAX_GRADIENT_NORM = 5.0  # only a burst is cut; ordinary steps stay under it
+LEAST_GAIN = 1e-3  # share of the best validation loss by which a better one must be better
+
+MeanLosses = dict[str, float]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: mean losses by name (`total` among them), how far the run is, seconds since its start."""
+
+    epoch: int
+    n_epochs: int
+    train: MeanLosses
+    validation: MeanLosses
+    seconds: float
+
+
+OnEpoch = Callable[[EpochReport], None]
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures (N, S, S, 3) uint8 with what they are regressed onto, (N, T) float32 or nothing."""
+
+    pixels: NDArray[np.uint8]
+    targets: NDArray[np.float32] | None
+
+    def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
+        """Read these rows, and only these, onto the device."""
+        rows = np.sort(rows)  # a memory-mapped file is then read forwards
+        pixels = torch.from_numpy(self.pixels[rows]).to(device)
+        targets = None if self.targets is None else torch.from_numpy(self.targets[rows]).to(device)
+        return Batch(pixels, targets)
+
+
+@dataclass
+class Best:
+    """The weights with the lowest validation loss so far, and how many epochs ago the last clear gain was."""
+
+    loss: float = float("inf")
+    epochs_since: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, loss: float, network: nn.Module) -> None:
+        """Keep a copy of the weights if this loss is the lowest."""
+        self.epochs_since = 0 if loss < self.loss * (1 - LEAST_GAIN) else self.epochs_since + 1
+        if loss <= self.loss:
+            self.loss, self.weights = loss, copy.deepcopy(network.state_dict())
+
+
+class Run:
+    """One objective, its data, its optimiser and its schedule; trains in place."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        pictures: Pictures,
+        validation: Pictures,
+        settings: FitSettings,
+        plan: Plan,
+    ) -> None:
+        self.objective, self.pictures, self.validation = objective, pictures, validation
+        self.settings, self.plan = settings, plan
+        self.device = next(objective.parameters()).device
+        self.optimiser = torch.optim.AdamW(
+            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, plan.n_steps, pct_start=0.1)
+        self.rows = shuffled(len(pictures.pixels), plan.batch_size, settings.random_state)
+        self.steps_done = 0
+
+    def train(self, on_epoch: OnEpoch | None, on_step: OnStep | None) -> tuple[list[EpochReport], bool]:
+        """Run until the plan or the patience ends, and leave the best weights in place.
+
+        Returns:
+            A report per epoch, and whether the run stopped early.
+
+        Raises:
+            TrainingFailed: a loss is not finite.
+        """
+        started, best, history = time.perf_counter(), Best(), list[EpochReport]()
+        for epoch in range(1, self.plan.n_epochs + 1):
+            train, validation = self._epoch(on_step), self._validate()
+            history.append(
+                EpochReport(epoch, self.plan.n_epochs, train, validation, time.perf_counter() - started)
+            )
+            best.see(validation["total"], self.objective)
+            if on_epoch:
+                on_epoch(history[-1])
+            if self.steps_done >= self.settings.min_steps and best.epochs_since >= self.settings.patience:
+                break
+        self.objective.load_state_dict(best.weights)
+        return history, len(history) < self.plan.n_epochs
+
+    def _epoch(self, on_step: OnStep | None) -> MeanLosses:
+        """Take one epoch's steps; gives the means of their losses."""
+        self.objective.train()
+        steps = []
+        for _ in range(self.plan.steps_per_epoch):
+            steps.append(self._step(next(self.rows)))
+            self.steps_done += 1
+            if on_step:
+                on_step(self.steps_done, self.plan.n_steps)
+        return self._means(steps)
+
+    def _step(self, rows: NDArray[np.intp]) -> Losses:
+        """Move the weights by one batch; the losses stay on the device, for not to wait for it."""
+        with self._autocast():
+            losses = self.objective(self.pictures.batch(rows, self.device))
+        self.optimiser.zero_grad()
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(self.objective.parameters(), MAX_GRADIENT_NORM)
+        self.optimiser.step()
+        self.schedule.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def _validate(self) -> MeanLosses:
+        """Measure the losses on pictures kept out of training, with the same views every time."""
+        self.objective.eval()
+        n, size = len(self.validation.pixels), self.plan.batch_size
+        # equal parts: a loss that compares within a batch means something else on a small remainder
+        parts = np.array_split(np.arange(n), -(-n // size))
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda), self._autocast():
+            torch.manual_seed(self.settings.random_state)
+            return self._means([self.objective(self.validation.batch(rows, self.device)) for rows in parts])
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        """Compute in bfloat16 where CUDA has it, in float32 elsewhere."""
+        wanted = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+
+    def _means(self, steps: list[Losses]) -> MeanLosses:
+        """Average losses by name, and refuse those that are not finite."""
+        means = {name: torch.stack([step[name] for step in steps]).mean().item() for name in steps[0]}
+        broken = [name for name, value in means.items() if not np.isfinite(value)]
+        if broken:
+            raise TrainingFailed(
+                f"{', '.join(broken)} not finite after {self.steps_done} steps; lower learning_rate "
+                f"(it is {self.settings.learning_rate:g}), or raise batch_size (it is {self.plan.batch_size})"
+            )
+        return means
+
+
+def shuffled(n_pictures: int, batch_size: int, random_state: int) -> Iterator[NDArray[np.intp]]:
+    """Give batches of rows without end: every picture once, in random order, then again in another order.
+
+    A batch may reach over the end of a pass, so all are full.
+    """
+    rng = np.random.default_rng(random_state)
+    left = np.empty(0, np.intp)
+    while True:
+        while len(left) < batch_size:
+            left = np.concatenate([left, rng.permutation(n_pictures)])
+        yield left[:batch_size]
+        left = left[batch_size:]

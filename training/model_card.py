@@ -1,0 +1,52 @@
+"""`MODEL_CARD.md`: what a bundle is, for whoever finds it.
+
+Source: the sections of Mitchell et al. (2019), "Model Cards for Model Reporting".
+"""
+
+from collections.abc import Mapping, Sequence
+
+from model_store.autoencoder import Architecture
+from model_store.bundle import ClusterEntry
+from model_store.manifest import Snapshot
+
+
+def model_card(
+    *,
+    version: str,
+    recipe: str,
+    architecture: Architecture,
+    snapshot: Snapshot,
+    metrics: Mapping[str, float],
+    clusters: Sequence[ClusterEntry],
+    counts: Sequence[int],
+) -> str:
+    """Write the card."""
+    rows = "\n".join(
+        f"| {entry.index} | `{entry.id}` | {count} | {', '.join(entry.exemplars[:3])} |"
+        for entry, count in zip(clusters, counts, strict=True)
+    )
+    figures = "\n".join(f"| {name} | {value:.6g} |" for name, value in metrics.items())
+    return f"""# Shoal model {version}
+
+A convolutional autoencoder ({architecture.name}, recipe `{recipe}`), PCA and KMeans that sort pictures
+into {len(clusters)} clusters. No labels were used.
+
+## Data
+{snapshot.n_images} pictures from {snapshot.source}; {snapshot.n_rejected} could not be decoded,
+{snapshot.n_duplicates} exact duplicates were left out. Digest `{snapshot.digest}`.
+
+## Figures, on pictures held out of training
+| figure | value |
+|---|---|
+{figures}
+
+## Clusters
+| index | id | pictures | nearest to the centre |
+|---|---|---|---|
+{rows}
+
+## Use and limits
+Input: the whole picture squeezed to {architecture.input_size} x {architecture.input_size} RGB. Clusters
+group what looks alike to the encoder; they are not classes that somebody defined. A picture unlike
+anything in the data is answered `unknown`, or with the nearest cluster if it does not lie far enough out.
+"""

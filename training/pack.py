@@ -1,0 +1,70 @@
+"""A fitted model into a bundle's files."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from model_store import bundle
+from model_store.autoencoder import Decoder, Encoder
+from model_store.bundle import ClusterEntry
+from model_store.clusterer import Assignment, Clusterer
+from model_store.predictor import Predictor
+from training.evaluate import shares
+
+N_PROBE: Final = 16
+N_EXEMPLARS: Final = 8
+N_REFERENCE: Final = 1000  # projections kept for drift
+
+
+def pack(
+    *,
+    encoder: Encoder,
+    decoder: Decoder,
+    clusterer: Clusterer,
+    predictor: Predictor,
+    pixels: NDArray[np.uint8],
+    projections: NDArray[np.float32],
+    clusters: tuple[ClusterEntry, ...],
+) -> dict[str, bytes]:
+    """Write every file but the manifest and the model card.
+
+    Args:
+        encoder: as trained.
+        decoder: as trained.
+        clusterer: as fitted and calibrated.
+        predictor: the two together, on their device.
+        pixels: (N, S, S, 3), the corpus; a few rows become the probe.
+        projections: (N, P) of the corpus; some become the reference for drift.
+        clusters: the names of the centroids.
+    """
+    n = len(pixels)
+    probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
+    reference_rows = np.unique(np.linspace(0, n - 1, min(n, N_REFERENCE)).astype(int))
+    nearest = clusterer.assign(projections).indices
+    reference = {
+        "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
+        "projections": np.ascontiguousarray(projections[reference_rows]),
+    }
+    return {
+        bundle.ENCODER: bundle.weights_to_bytes(encoder),
+        bundle.DECODER: bundle.weights_to_bytes(decoder),
+        bundle.CLUSTERS: bundle.clusters_to_bytes(clusters),
+        bundle.REFERENCE: safetensors.numpy.save(reference),
+        bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
+        **clusterer.to_files(),
+    }
+
+
+def name_clusters(
+    ids: Sequence[str], assignment: Assignment, names: Sequence[str]
+) -> tuple[ClusterEntry, ...]:
+    """Give each centroid its id and its exemplars: the names of the pictures nearest to it."""
+    entries = []
+    for index, cluster_id in enumerate(ids):
+        members = np.flatnonzero(assignment.indices == index)
+        nearest = members[assignment.distances[members].argsort()[:N_EXEMPLARS]]
+        entries.append(ClusterEntry(index=index, id=cluster_id, exemplars=tuple(names[i] for i in nearest)))
+    return tuple(entries)

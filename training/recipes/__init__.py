@@ -1,0 +1,32 @@
+"""Recipes by name: each is an objective over the same autoencoder.
+
+- `pixel`: reconstruction only.
+- `pure`: reconstruction, and agreement between random views; no outside weights.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from producer.errors import ConfigurationError
+from training.recipes.objective import Batch, Losses, Objective
+from training.recipes.pixel import Pixel
+from training.recipes.pure import Pure
+
+RECIPES: Mapping[str, type[Objective]] = MappingProxyType({"pixel": Pixel, "pure": Pure})
+
+
+def recipe(name: str) -> type[Objective]:
+    """Give the objective of this name.
+
+    Raises:
+        ConfigurationError: there is none; the message lists those there are.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError as err:
+        raise ConfigurationError(
+            f"no recipe is called {name!r}; known: {', '.join(sorted(RECIPES))}"
+        ) from err
+
+
+__all__ = ["RECIPES", "Batch", "Losses", "Objective", "recipe"]

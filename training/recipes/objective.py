@@ -1,0 +1,52 @@
+"""What a recipe is: pictures in, named losses out, over one encoder and one decoder.
+
+```
+fit -> objective.targets(pixels)     once per array, before the first step; cached by fit
+    -> objective(Batch)              every step: {"total": ..., "reconstruction": ..., ...}
+```
+
+An objective may own heads, prototypes or a teacher: they live in it, and go when training ends.
+Only `encoder` and `decoder` are kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model_store.autoencoder import Architecture, Decoder, Encoder
+from training.augment import Augmentation
+
+Losses = dict[str, Tensor]
+"""Scalars by name; `total` is what is minimised and what early stopping watches."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures: `pixels` (B, S, S, 3) uint8; `targets` (B, T) float32 if the recipe has any."""
+
+    pixels: Tensor
+    targets: Tensor | None = None
+
+
+class Objective(nn.Module):
+    """Base of all recipes: an encoder, its decoder, and what to ask of them."""
+
+    def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:
+        super().__init__()
+        self.augmentation = augmentation
+        self.encoder = Encoder(architecture)
+        self.decoder = Decoder(architecture)
+
+    def targets(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Give what the pictures (N, S, S, 3) are regressed onto, (N, T) in their order, or None.
+
+        Asked once for the training pictures and then once for the validation pictures.
+        """
+        _ = pixels
+        return None
+
+    def forward(self, batch: Batch) -> Losses:
+        """Give the losses of one batch; `total` is among them."""
+        raise NotImplementedError

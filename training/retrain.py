@@ -1,0 +1,134 @@
+"""One retraining run, step by step; ends in a recorded verdict, whatever happens.
+
+```
+create runs/{slot}                    another has it -> nothing to do
+snapshot of the ledger, originals     too few -> skipped
+train                                 train.py
+judge the champion on the same held-out pictures
+decide                                promotion.py
+publish, with the verdict in the manifest
+promote, or point `challenger` at it
+```
+"""
+
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from model_store.bundle import load_decoder
+from model_store.images import ImageSource
+from model_store.ledger import Ledger
+from model_store.object_store import ObjectStore
+from model_store.predictor import best_device
+from model_store.registry import Alias, Registry
+from producer.errors import ShoalError
+from training.corpus import Corpus
+from training.dataset import from_encoded
+from training.progress import Progress
+from training.promotion import Quality, decide
+from training.quality import judge
+from training.run_record import RunRecord, Runs
+from training.settings import Settings
+from training.snapshot import read_originals, sample
+from training.train import Trained, train
+
+log = structlog.get_logger(__name__)
+
+
+class Retraining:
+    """Retrains one collection."""
+
+    def __init__(
+        self, collection: str, store: ObjectStore, images: ImageSource, settings: Settings, progress: Progress
+    ) -> None:
+        self._runs = Runs(store, collection)
+        self._registry = Registry(store, collection)
+        self._ledger = Ledger(store, collection)
+        self._images = images
+        self._settings = settings
+        self._training = settings.training
+        self._progress = progress
+
+    def run(self, slot: str) -> RunRecord | None:
+        """Do the run of this slot; None if another has begun it.
+
+        Raises:
+            Exception: whatever went wrong, after it was recorded as `failed`.
+        """
+        record = self._runs.begin(slot)
+        if record is None:
+            log.info("this run exists already", slot=slot)
+            return None
+        try:
+            record = self._run(record)
+        except Exception as error:
+            reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
+            self._runs.end(record.model_copy(update={"state": "failed", "reason": reason}))
+            raise
+        log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
+        return self._runs.end(record)
+
+    def _run(self, record: RunRecord) -> RunRecord:
+        champion = self._registry.alias("champion")
+        refs = sample(self._ledger.rows(), self._training.max_images)
+        if len(refs) < self._training.min_images:
+            reason = f"{len(refs)} usable pictures in the ledger, it takes {self._training.min_images}"
+            return record.model_copy(update={"state": "skipped", "reason": reason, "n_images": len(refs)})
+        with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
+            self._progress.stage("read", len(refs))
+            corpus = from_encoded(
+                read_originals(self._images, refs),
+                self._training.preprocess,
+                self._settings.decode,
+                Path(workdir),
+                source="the ledger",
+                total=len(refs),
+                on_progress=self._progress.advance,
+            )
+            return self._train(record, corpus, champion)
+
+    def _train(self, record: RunRecord, corpus: Corpus, champion: Alias | None) -> RunRecord:
+        trained = train(
+            corpus,
+            self._training,
+            self._progress,
+            source="ledger",
+            collection=record.collection,
+            parent=champion.version if champion else None,
+        )
+        verdict = decide(trained.quality, self._judge(champion, corpus, trained), self._training.promotion)
+        trained = trained.with_gates(verdict.gates)
+        target = self._registry.publish(trained.manifest, trained.files)
+        if verdict.promote:
+            generation = champion.generation if champion else 0
+            self._registry.promote(
+                target.version, reason=f"run {record.slot}", expected_generation=generation
+            )
+        else:
+            self._registry.set_challenger(target, reason=verdict.reason)
+        return record.model_copy(
+            update={
+                "state": "promoted" if verdict.promote else "challenger",
+                "reason": verdict.reason,
+                "version": target.version,
+                "gates": verdict.gates,
+                "n_images": len(corpus.pixels),
+            }
+        )
+
+    def _judge(self, champion: Alias | None, corpus: Corpus, trained: Trained) -> Quality | None:
+        """Judge the champion on the candidate's held-out pictures; None if there is none to compare with."""
+        if champion is None:
+            return None
+        bundle = self._registry.load(champion, best_device(self._training.fit.device))
+        if bundle.manifest.preprocess != self._training.preprocess:
+            log.warning(
+                "the champion sees pictures of another size, and is not compared", version=champion.version
+            )
+            return None
+        decoder = load_decoder(bundle.manifest, self._registry.decoder(champion.version))
+        pixels = corpus.pixels[trained.held_out]
+        return judge(
+            bundle.predictor, decoder, bundle.clusterer.counts, pixels, self._training.fit.random_state
+        )

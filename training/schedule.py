@@ -1,0 +1,51 @@
+"""When beat asks for a retraining, and which run that is.
+
+A run is named for the moment it was due. Two beats that fire for the same moment name the same run, and
+only one of them can create it.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from celery.schedules import crontab, schedule
+
+from producer.broker import RETRAIN
+from producer.errors import ConfigurationError
+from training.settings import TrainingSettings
+
+CRON_GRAIN_S: Final = 60.0
+
+
+def beat_schedule(settings: TrainingSettings) -> dict[str, Mapping[str, Any]]:
+    """List what beat sends, one entry per collection.
+
+    Raises:
+        ConfigurationError: the cron line cannot be read.
+    """
+    when = schedule(settings.every_s) if settings.every_s is not None else _cron(settings.schedule)
+    return {
+        f"retrain-{collection}": {"task": RETRAIN, "schedule": when, "kwargs": {"collection": collection}}
+        for collection in settings.collections
+    }
+
+
+def slot_at(moment_s: float, settings: TrainingSettings) -> str:
+    """Name the run that is due at this moment (seconds since 1970)."""
+    grain_s = settings.every_s if settings.every_s is not None else CRON_GRAIN_S
+    due_s = math.floor(moment_s / grain_s) * grain_s
+    return f"{datetime.fromtimestamp(due_s, tz=UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _cron(line: str) -> crontab:
+    fields = line.split()
+    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+    if len(fields) != len(names):
+        raise ConfigurationError(
+            f"SHOAL_TRAINING__SCHEDULE has five fields, such as '0 3 * * *', not {line!r}"
+        )
+    try:
+        return crontab(**dict(zip(names, fields, strict=True)))
+    except ValueError as error:
+        raise ConfigurationError(f"SHOAL_TRAINING__SCHEDULE {line!r} cannot be read: {error}") from error

@@ -1,0 +1,43 @@
+"""The Celery task of the trainer: thin."""
+
+from typing import Any, Protocol
+
+import structlog
+from celery import Celery
+
+from producer.broker import RETRAIN
+from training.retrain import Retraining
+
+log = structlog.get_logger(__name__)
+
+
+class Context(Protocol):
+    """What the process hangs its parts on."""
+
+    def retraining(self, collection: str) -> Retraining:
+        """Give the retraining of one collection."""
+
+
+_context: Context | None = None
+
+
+def serve_with(context: Context) -> None:
+    """Give the tasks of this process what they work with."""
+    global _context  # noqa: PLW0603 - Celery calls tasks by name; this is where the process hangs its parts
+    _context = context
+
+
+def register(app: Celery) -> None:
+    """Add the task to an app. Acknowledged early: the run's slot, not the message, guards the run."""
+    app.task(retrain, name=RETRAIN, acks_late=False)
+
+
+def retrain(collection: str, slot: str, **_: Any) -> None:  # noqa: ANN401 - fields of later versions
+    """Do one run; how it ended stands in `runs/{slot}.json`."""
+    if _context is None:
+        raise RuntimeError("this trainer is not wired")
+    with structlog.contextvars.bound_contextvars(collection=collection, slot=slot):
+        try:
+            _context.retraining(collection).run(slot)
+        except Exception:
+            log.exception("run failed")
