@@ -1,0 +1,63 @@
+"""The `shoal` command. Each subcommand is a module of `console.commands`, imported when it is asked for."""
+
+import importlib
+import os
+import sys
+from types import MappingProxyType
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from producer.errors import ShoalError
+
+# In the order of --help. What a module offers it adds to the app in `register`.
+COMMANDS: Final = MappingProxyType(
+    {
+        "demo": "demo",
+        "up": "up",
+        "submit": "submit",
+        "result": "result",
+        "status": "status",
+        "train": "train",
+        "retrain": "train",
+        "evaluate": "evaluate",
+        "models": "models",
+        "worker": "roles",
+        "trainer": "roles",
+        "beat": "roles",
+        "init": "roles",
+    }
+)
+
+
+def build_app(wanted: str | None) -> typer.Typer:
+    """Make the app with one subcommand, or with all where it is not known which will be used."""
+    app = typer.Typer(
+        help="Sorts uploaded pictures into clusters while they arrive.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)  # keeps a single command a subcommand
+    module = COMMANDS.get(wanted or "")
+    modules = [module] if module else list(dict.fromkeys(COMMANDS.values()))
+    for module in modules:
+        importlib.import_module(f"console.commands.{module}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line and exit status 1."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else None
+    try:
+        build_app(wanted)()
+    except ShoalError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except BrokenPipeError:  # `shoal ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""`shoal demo`: watch real pictures go through a real queue, store and model, and see their clusters."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+
+from console.demo import DemoReport, digits, folder, run_demo
+from console.output import Bars, err, print_json, table
+from console.stack import Stack
+from model_store.process_settings import load_settings
+from model_store.settings import StoreSettings
+from producer.settings import BrokerSettings
+from training.settings import Settings
+
+FOLDER = Path("shoal-demo")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="folder of pictures; default: handwritten digits")
+    ] = None,
+    n_clusters: Annotated[int | None, typer.Option(help="K")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the contact sheet and the worker's log")] = FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+) -> None:
+    """Start servers, train, submit, classify, and draw a contact sheet; leaves only the sheet behind."""
+    pictures = digits() if images is None else folder(images)
+    out.mkdir(parents=True, exist_ok=True)
+    err.print("starting Valkey and SeaweedFS")
+    with Stack() as stack, Bars() as bars:
+        settings = _settings(stack, n_clusters)
+        report = run_demo(pictures, settings, stack, out / "contact-sheet.png", bars, out / "worker.log")
+    _say(report, out)
+    if as_json:
+        print_json(_document(report))
+    if report.lost:
+        raise typer.Exit(1)
+
+
+def _settings(stack: Stack, n_clusters: int | None) -> Settings:
+    settings = load_settings(Settings)
+    training = settings.training
+    if n_clusters is not None:
+        cluster = training.cluster.model_copy(update={"n_clusters": n_clusters})
+        training = training.model_copy(update={"cluster": cluster})
+    store = StoreSettings(
+        endpoint=stack.endpoint,
+        bucket=stack.bucket,
+        uploads_bucket=stack.uploads_bucket,
+        credentials_file=stack.credentials_file,
+    )
+    broker = BrokerSettings(url=SecretStr(stack.broker_url))
+    return settings.model_copy(update={"store": store, "broker": broker, "training": training})
+
+
+def _say(report: DemoReport, out: Path) -> None:
+    table("clusters", ("id", "pictures"), list(report.sizes.items()))
+    rows: list[tuple[str, object]] = [
+        ("images", report.images),
+        *report.by_status.items(),
+        ("lost", report.lost),
+        ("clusters", len(report.sizes)),
+    ]
+    if report.agreement is not None:
+        rows += [
+            ("clustering accuracy (Hungarian)", f"{report.agreement.accuracy:.3f}"),
+            ("NMI", f"{report.agreement.nmi:.3f}"),
+        ]
+    rows += [
+        ("training", f"{report.train_s:.1f} s"),
+        ("classifying", f"{report.classify_s:.1f} s, {report.images_per_s:.0f} images/s"),
+        ("contact sheet", report.contact_sheet),
+        ("worker's log", out / "worker.log"),
+    ]
+    table("demo", ("what", "value"), rows)
+
+
+def _document(report: DemoReport) -> dict[str, object]:
+    return {
+        "images": report.images,
+        **report.by_status,
+        "lost": report.lost,
+        "accuracy": report.agreement.accuracy if report.agreement else None,
+        "nmi": report.agreement.nmi if report.agreement else None,
+        "n_clusters": len(report.sizes),
+        "images_per_s": round(report.images_per_s, 1),
+        "train_s": round(report.train_s, 2),
+        "classify_s": round(report.classify_s, 2),
+        "contact_sheet": str(report.contact_sheet),
+    }

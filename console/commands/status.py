@@ -1,0 +1,95 @@
+"""`shoal status`: where everything is, what waits, who works, with which model."""
+
+import contextlib
+from typing import Annotated, Any
+
+import typer
+
+from console.output import print_json, table
+from console.store import Connection, connection
+from producer.broker import LANES, TRAINING_QUEUE, broker_errors, lane_depths, redis_client
+from producer.errors import BrokerUnavailable, ShoalError
+from producer.presence import workers
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(
+    collection: Annotated[str, typer.Option(help="whose champion to show")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts; shows the broker's password")] = False,
+) -> None:
+    """Show where the servers are, waiting messages per lane, workers and models."""
+    with connection() as conn:
+        document = _document(conn, collection, reveal=as_json)
+    if as_json:
+        print_json(document)
+        return
+    store = document["store"]
+    where = [
+        ("broker", document["broker_url"], document["broker"]),
+        ("store", store["endpoint"] or "AWS", store["state"]),
+        ("bucket", store["bucket"], ""),
+        ("uploads", store["uploads_bucket"], ""),
+        ("champion", _champion_in_words(document["champion"]), ""),
+    ]
+    table("servers", ("what", "where", "state"), where)
+    lanes = document["lanes"].values()
+    table("lanes", ("queue", "waiting messages"), [(lane["queue"], lane["waiting"]) for lane in lanes])
+    rows = [
+        (worker["worker"], worker["device"], name, stamp["version"], stamp["generation"])
+        for worker in document["workers"]
+        for name, stamp in (
+            worker["models"] or {"-": {"version": "waits for a model", "generation": ""}}
+        ).items()
+    ]
+    table("workers", ("worker", "device", "collection", "model", "generation"), rows)
+
+
+def _document(conn: Connection, collection: str, *, reveal: bool) -> dict[str, Any]:
+    broker, store = conn.settings.broker, conn.settings.store
+    alive, lanes, broker_state = _broker_side(conn)
+    champion, store_state = None, "answers"
+    try:
+        alias = conn.registry(collection).alias("champion")
+        champion = alias.model_dump(mode="json") if alias else None
+    except ShoalError as error:
+        store_state = str(error)
+    return {
+        "broker_url": broker.url.get_secret_value() if reveal else broker.masked_url(),
+        "broker": broker_state,
+        "store": {
+            "endpoint": store.endpoint,
+            "region": store.region,
+            "bucket": store.bucket,
+            "uploads_bucket": store.uploads_bucket,
+            "state": store_state,
+        },
+        "credentials_file": str(store.credentials_file.resolve()) if store.credentials_file else None,
+        "collection": collection,
+        "champion": champion,
+        "lanes": lanes,
+        "workers": alive,
+    }
+
+
+def _broker_side(conn: Connection) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], str]:
+    broker = conn.settings.broker
+    with contextlib.closing(redis_client(broker)) as client:
+        try:
+            depths = lane_depths(client, broker)
+            alive = workers(client, broker)
+            with broker_errors(broker), contextlib.closing(redis_client(broker.for_training())) as training:
+                waiting = training.llen(TRAINING_QUEUE)
+        except BrokerUnavailable as error:
+            return [], {lane: {"queue": lane, "waiting": None} for lane in LANES}, str(error)
+    lanes: dict[str, dict[str, Any]] = {n: {"queue": n, "waiting": depth} for n, depth in depths.items()}
+    return alive, {**lanes, "training": {"queue": TRAINING_QUEUE, "waiting": waiting}}, "answers"
+
+
+def _champion_in_words(champion: dict[str, Any] | None) -> str:
+    if champion is None:
+        return "none yet: train one with `shoal train`"
+    return f"{champion['version']} (generation {champion['generation']})"

@@ -1,0 +1,118 @@
+"""`shoal submit`: uploads local pictures, or takes those that lie in the store, and submits them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, cast
+
+import typer
+
+from console.commands.result import map_rows
+from console.output import Bars, err, print_json, table
+from console.store import connection
+from console.waiting import wait_for_results
+from model_store.process_settings import ProcessSettings
+from model_store.s3 import S3Store
+from producer.broker import LANES
+from producer.client import Producer
+from producer.contracts import ImageRef, Lane, Result
+from producer.errors import ConfigurationError
+from producer.s3_events import image_id_for
+from producer.ulid import new_ulid
+
+UPLOADED_AT_ONCE: Final = 256
+S3: Final = "s3://"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(submit)
+
+
+def submit(
+    sources: Annotated[
+        list[str], typer.Argument(help="files and folders, uploaded first; or s3://bucket/prefix")
+    ],
+    collection: Annotated[str, typer.Option(help="clustering space")] = "default",
+    lane: Annotated[str, typer.Option(help=" or ".join(LANES))] = "interactive",
+    prefix: Annotated[str, typer.Option(help="of the keys of uploaded files")] = "cli/",
+    wait: Annotated[bool, typer.Option(help="show the results when they are there")] = False,
+    patience_s: Annotated[
+        float, typer.Option(help="with --wait: give up when nothing came for so long")
+    ] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object at the end")] = False,
+) -> None:
+    """Submit pictures for classification."""
+    first = new_ulid()
+    with connection() as conn, Bars() as bars:
+        bars.stage("submit")
+        with Producer(conn.settings.broker) as producer:
+            refs: list[ImageRef] = []
+            for ref in _refs(sources, prefix, conn.settings):
+                producer.submit(ref, collection=collection, lane=cast("Lane", lane))
+                refs.append(ref)
+                bars.advance(len(refs))
+        found: dict[str, Result] = {}
+        if wait and refs:
+            bars.stage("classify", len(refs))
+            ids = [ref.image_id for ref in refs]
+            found = wait_for_results(
+                conn.results(collection),
+                ids,
+                not_before=first,
+                patience_s=patience_s,
+                on_progress=bars.advance,
+            )
+    answers = [found[ref.image_id] for ref in refs if ref.image_id in found]
+    if as_json:
+        images = [ref.model_dump(include={"image_id", "bucket", "key"}) for ref in refs]
+        results = [answer.model_dump(mode="json") for answer in answers]
+        print_json({"submitted": len(refs), "collection": collection, "images": images, "results": results})
+    else:
+        if answers:
+            table(
+                "results",
+                ("image", "status", "cluster", "distance", "typicality", "model", "error"),
+                map_rows(answers),
+            )
+        err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
+    if wait and len(answers) < len(refs):
+        err.print(f"{len(refs) - len(answers)} have no result yet; `shoal status` shows what they wait for")
+        raise typer.Exit(1)
+
+
+def _refs(sources: list[str], prefix: str, settings: ProcessSettings) -> Iterator[ImageRef]:
+    for source in sources:
+        if source.startswith(S3):
+            yield from _stored(source, settings)
+        else:
+            yield from _uploaded(Path(source), prefix, settings)
+
+
+def _stored(source: str, settings: ProcessSettings) -> Iterator[ImageRef]:
+    bucket, _, key_prefix = source.removeprefix(S3).partition("/")
+    if bucket not in settings.store.allowed_buckets:
+        allowed = ", ".join(settings.store.allowed_buckets)
+        raise ConfigurationError(
+            f"workers may read {allowed}, not {bucket}; see SHOAL_STORE__MORE_UPLOADS_BUCKETS"
+        )
+    for info in S3Store(bucket, settings.store).list(key_prefix):
+        yield ImageRef(image_id=image_id_for(bucket, info.key), bucket=bucket, key=info.key, etag=info.etag)
+
+
+def _uploaded(path: Path, prefix: str, settings: ProcessSettings) -> Iterator[ImageRef]:
+    if not path.exists():
+        raise ConfigurationError(f"no file or folder {path}")
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    store = S3Store(settings.store.uploads_bucket, settings.store)
+    for start in range(0, len(files), UPLOADED_AT_ONCE):
+        part = {
+            prefix + file.relative_to(root).as_posix(): file
+            for file in files[start : start + UPLOADED_AT_ONCE]
+        }
+        for key, outcome in store.put_many({key: file.read_bytes() for key, file in part.items()}).items():
+            if not isinstance(outcome, str):
+                raise outcome
+            yield ImageRef(
+                image_id=image_id_for(store.bucket, key), bucket=store.bucket, key=key, etag=outcome
+            )

@@ -1,0 +1,162 @@
+"""`shoal train`: a model from pictures, now and here. `shoal retrain`: ask the trainer for a run."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.output import Bars, err, print_json
+from console.sources import corpus_of_ledger, corpus_of_path
+from console.store import connection
+from model_store.process_settings import load_settings
+from model_store.registry import Alias
+from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
+from producer.ulid import new_ulid
+from training.progress import Progress
+from training.settings import Settings
+from training.train import Trained
+from training.train import train as train_model
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(train)
+    app.command()(retrain)
+
+
+def train(
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
+    ] = None,
+    collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
+    n_clusters: Annotated[int | None, typer.Option(help="K")] = None,
+    recipe: Annotated[str | None, typer.Option(help="objective of the autoencoder")] = None,
+    input_size: Annotated[int | None, typer.Option(help="side of the network's input: 32, 64 or 96")] = None,
+    epochs: Annotated[int | None, typer.Option(help="at most")] = None,
+    seed: Annotated[int | None, typer.Option(help="equal seeds give equal models on a CPU")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write the bundle to this folder; needs no servers")
+    ] = None,
+    promote: Annotated[bool, typer.Option(help="make it the champion")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object at the end")] = False,
+) -> None:
+    """Train a model, publish it, and make it the champion. Further settings: SHOAL_TRAINING__..."""
+    settings = _overridden(
+        {
+            "cluster": {"n_clusters": n_clusters},
+            "fit": {
+                "recipe": recipe,
+                "epochs": epochs,
+                "random_state": seed,
+                "device": device,
+                "architecture": {"input_size": input_size},
+            },
+        }
+    )
+    with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
+        if out is not None and source is not None:
+            trained, alias = _train(source, collection, settings, Path(workdir), bars), None
+            _write(trained, out)
+        else:
+            trained, alias = _train_and_publish(source, collection, settings, Path(workdir), bars, promote)
+            if out is not None:
+                _write(trained, out)
+    _say(trained, alias, out, as_json)
+
+
+def retrain(
+    collection: Annotated[str, typer.Option(help="which to retrain")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
+    """Ask the trainer for a run on the ledger; it promotes the new model only if it is better."""
+    settings = load_settings(Settings)
+    broker = settings.broker.for_training()
+    slot = f"manual-{new_ulid().lower()}"
+    with broker_errors(broker), celery_app("console", broker, [lane_queue(TRAINING_QUEUE)]) as app:
+        app.send_task(
+            RETRAIN, kwargs={"collection": collection, "slot": slot}, queue=TRAINING_QUEUE, retry=False
+        )
+    if as_json:
+        print_json({"collection": collection, "slot": slot})
+    else:
+        err.print(
+            f"asked for run {slot}; its verdict will be in {collection}/runs/{slot}.json", highlight=False
+        )
+
+
+def _overridden(given: dict[str, Any]) -> Settings:
+    """Lay what was given on the command line over the settings."""
+    settings = load_settings(Settings)
+    merged = _merge(settings.training.model_dump(), given)
+    return settings.model_copy(update={"training": type(settings.training).model_validate(merged)})
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for name, value in above.items():
+        if isinstance(value, dict):
+            result[name] = _merge(result[name], value)
+        elif value is not None:
+            result[name] = value
+    return result
+
+
+def _train(source: Path, collection: str, settings: Settings, workdir: Path, bars: Progress) -> Trained:
+    corpus = corpus_of_path(source, settings, workdir, bars)
+    kind = "npy" if source.suffix == ".npy" else "folder"
+    return train_model(corpus, settings.training, bars, source=kind, collection=collection)
+
+
+def _train_and_publish(
+    source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
+) -> tuple[Trained, Alias | None]:
+    with connection(settings) as conn:
+        registry = conn.registry(collection)
+        champion = registry.alias("champion")
+        if source is not None:
+            trained = _train(source, collection, settings, workdir, bars)
+        else:
+            corpus = corpus_of_ledger(conn, collection, settings, workdir, bars)
+            parent = champion.version if champion else None
+            trained = train_model(
+                corpus, settings.training, bars, source="ledger", collection=collection, parent=parent
+            )
+        bars.stage("publish")
+        target = registry.publish(trained.manifest, trained.files)
+        alias = registry.promote(target.version, reason="shoal train") if promote else None
+        return trained, alias
+
+
+def _write(trained: Trained, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in trained.all_files().items():
+        (out / name).write_bytes(data)
+
+
+def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool) -> None:
+    manifest = trained.manifest
+    if as_json:
+        print_json(
+            {
+                "version": manifest.version,
+                "collection": manifest.collection,
+                "n_images": manifest.snapshot.n_images,
+                "n_rejected": manifest.snapshot.n_rejected,
+                "n_duplicates": manifest.snapshot.n_duplicates,
+                "n_clusters": manifest.n_clusters,
+                "metrics": manifest.metrics,
+                "promoted": alias is not None,
+                "generation": alias.generation if alias else None,
+                "out": str(out) if out else None,
+            }
+        )
+        return
+    where = f"written to {out}" if out else "published"
+    serves = f", champion of {manifest.collection} (generation {alias.generation})" if alias else ""
+    err.print(f"model {manifest.version} {where}{serves}", highlight=False)
+    err.print(
+        f"  trained on {manifest.snapshot.n_images} pictures, {manifest.n_clusters} clusters", highlight=False
+    )

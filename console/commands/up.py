@@ -1,0 +1,75 @@
+"""`shoal up`: everything on one machine, in the foreground, with one log."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.output import err
+from console.stack import Stack
+from console.stack_folder import write_private
+from console.supervisor import Child, Supervisor
+from model_store.process_settings import PREFIX, STACK_FILE
+
+DATA_DIR = STACK_FILE.parent
+EXTERNAL = ("SHOAL_BROKER__URL", "SHOAL_STORE__ENDPOINT")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(up)
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=0, help="worker processes")] = 1,
+    data_dir: Annotated[Path, typer.Option(help="of the embedded servers")] = DATA_DIR,
+) -> None:
+    """Start servers, workers, trainer and beat; Ctrl-C stops all.
+
+    With SHOAL_BROKER__URL and SHOAL_STORE__ENDPOINT set, those servers are used and none is started.
+    """
+    with _servers(data_dir) as environment:
+        for name in (*(f"worker-{i + 1}" for i in range(workers)), "trainer", "beat"):
+            err.print(f"  {name}", highlight=False)
+        raise SystemExit(Supervisor(_children(workers, environment, data_dir)).run())
+
+
+@contextlib.contextmanager
+def _servers(data_dir: Path) -> Iterator[dict[str, str]]:
+    """Give the environment of the servers: those that are set, or embedded ones."""
+    given = [name for name in EXTERNAL if name in os.environ]
+    if len(given) == len(EXTERNAL):
+        err.print("using the servers of the environment")
+        yield {}
+        return
+    if given:
+        raise typer.BadParameter(
+            f"{given[0]} is set, the other of {' and '.join(EXTERNAL)} is not: set both or none"
+        )
+    err.print(f"starting Valkey and SeaweedFS, data in {data_dir}/")
+    with Stack(data_dir) as stack:
+        environment = stack.environment()
+        env_file = data_dir / STACK_FILE.name
+        write_private(env_file, "".join(f"{name}={value}\n" for name, value in environment.items()))
+        err.print(
+            f"S3 at {stack.endpoint}; other shoal commands in this folder find the servers by themselves"
+        )
+        try:
+            yield environment
+        finally:
+            env_file.unlink(missing_ok=True)
+
+
+def _children(workers: int, environment: dict[str, str], data_dir: Path) -> list[Child]:
+    shoal = [sys.executable, "-m", "console.cli"]
+    data_dir.mkdir(parents=True, exist_ok=True)
+    env = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)} | environment
+    return [
+        *(Child(f"worker-{i + 1}", [*shoal, "worker"], env, grace_s=30) for i in range(workers)),
+        Child("trainer", [*shoal, "trainer"], env, grace_s=30),
+        Child("beat", [*shoal, "beat", "--state", str(data_dir / "beat")], env),
+    ]

@@ -1,0 +1,81 @@
+"""How commands speak: tables and bars for people on a terminal, one JSON object for scripts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+err = Console(stderr=True)
+
+
+def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print one JSON document on one line, and nothing else on standard output."""
+    print(json.dumps(document, default=str))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table for people."""
+    drawn = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(drawn)
+
+
+class Bars:
+    """The console's `training.progress.Progress`: a bar per stage with the time left, on standard error."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._progress.stop()
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """See Progress."""
+        self._finish()
+        self._task = self._progress.add_task(name, total=total)
+
+    def advance(self, done: int, total: int | None = None) -> None:
+        """See Progress."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        self._progress.console.print(f"  [dim]{text}[/]", highlight=False)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            task = self._progress.tasks[self._task]
+            done = task.completed or 1  # a stage stopped early, or without steps, is done all the same
+            self._progress.update(self._task, completed=done, total=done)

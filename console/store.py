@@ -1,0 +1,41 @@
+"""The object store and what lies in it, from the settings of this shell."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model_store.process_settings import ProcessSettings, load_settings
+from model_store.registry import Registry
+from model_store.results import Results
+from model_store.s3 import S3Store
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a command works with."""
+
+    settings: ProcessSettings
+    store: S3Store
+
+    def registry(self, collection: str) -> Registry:
+        """Give the models of a collection."""
+        return Registry(self.store, collection)
+
+    def results(self, collection: str) -> Results:
+        """Give the results of a collection."""
+        return Results(self.store, collection)
+
+
+@contextlib.contextmanager
+def connection(settings: ProcessSettings | None = None) -> Iterator[Connection]:
+    """Open the store that the settings name.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or there are no credentials.
+    """
+    known = settings or load_settings(ProcessSettings)
+    store = S3Store(known.store.bucket, known.store)
+    try:
+        yield Connection(known, store)
+    finally:
+        store.close()
