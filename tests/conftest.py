@@ -1,0 +1,33 @@
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from console.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> "Iterator[Stack]":
+    """Valkey and SeaweedFS for the whole session, in a temporary folder: use keys and queues of your own."""
+    from console import seaweedfs, valkey  # noqa: PLC0415 - unit tests must not need boto3
+    from console.stack import Stack  # noqa: PLC0415
+
+    try:
+        valkey.find_valkey()
+        seaweedfs.find_weed()
+    except ConfigurationError as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    with Stack() as servers:
+        yield servers
+
+
+@pytest.fixture
+def settings_env(stack: "Stack") -> dict[str, str]:
+    """The environment of a process that uses the stack; nothing of it is set in this one."""
+    return {**os.environ, **stack.environment()}

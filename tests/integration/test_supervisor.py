@@ -1,0 +1,164 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from console import supervisor
+from console.supervisor import Child, Supervisor
+
+ROOT = Path(__file__).parents[2]
+FOREVER = "import os, time; print('pid', os.getpid()); time.sleep(60)"
+
+
+def python(name: str, code: str, *, env: dict[str, str] | None = None, grace_s: float = 5.0) -> Child:
+    return Child(name=name, command=[sys.executable, "-S", "-c", code], env=env or {}, grace_s=grace_s)
+
+
+class Log(io.StringIO):
+    """What a supervisor said so far, with a way to wait for it."""
+
+    def wait_for(self, text: str, count: int = 1, within_s: float = 10.0) -> None:
+        deadline = time.monotonic() + within_s
+        while self.getvalue().count(text) < count:
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.getvalue()}"
+            time.sleep(0.02)
+
+    def pids(self) -> list[int]:
+        return [int(line.split("pid ")[1]) for line in self.getvalue().splitlines() if "| pid " in line]
+
+
+def test_log_lines_carry_aligned_names_without_colour_off_a_terminal() -> None:
+    log = Log()
+
+    with Supervisor([python("a", "print('one')"), python("longer", "print('two')")], out=log):
+        log.wait_for("one")
+        log.wait_for("two")
+
+    assert "a      | one\n" in log.getvalue()
+    assert "longer | two\n" in log.getvalue()
+    assert "\x1b" not in log.getvalue()
+
+
+def test_names_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(log, "isatty", lambda: True)
+
+    with Supervisor([python("a", "print('one')")], out=log):
+        log.wait_for("one")
+
+    assert "\x1b[36ma |\x1b[0m one\n" in log.getvalue()
+
+
+def test_child_gets_its_environment_added_to_ours() -> None:
+    log = Log()
+
+    with Supervisor(
+        [python("a", "import os; print(os.environ['MINE'], 'PATH' in os.environ)", env={"MINE": "x"})],
+        out=log,
+    ):
+        log.wait_for("x True")
+
+
+def test_dying_child_is_restarted_with_growing_delays_and_it_is_said() -> None:
+    log = Log()
+
+    with Supervisor([python("worker", "print('hello'); raise SystemExit(3)")], out=log):
+        log.wait_for("hello", count=3)
+
+    assert "worker | ended with status 3; starting it again in 1 s" in log.getvalue()
+    assert "worker | ended with status 3; starting it again in 2 s" in log.getvalue()
+
+
+def test_delay_starts_over_after_a_healthy_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
+    log = Log()
+
+    with Supervisor([python("worker", "print('hello')")], out=log):
+        log.wait_for("hello", count=3)
+
+    assert log.getvalue().count("starting it again in 1 s") >= 2
+    assert "in 2 s" not in log.getvalue()
+
+
+def test_death_by_signal_is_named() -> None:
+    log = Log()
+
+    with Supervisor([python("worker", FOREVER)], out=log):
+        log.wait_for("pid ")
+        os.kill(log.pids()[0], signal.SIGKILL)
+        log.wait_for("worker | ended by SIGKILL; starting it again in 1 s")
+
+
+def test_missing_program_is_said_and_tried_again() -> None:
+    log = Log()
+
+    with Supervisor([Child("worker", ["/nonexistent/program"])], out=log):
+        log.wait_for("/nonexistent/program cannot be started")
+        log.wait_for("starting it again in 1 s")
+
+
+def test_stop_ends_all_children_in_reverse_order() -> None:
+    log = Log()
+    children = [python("first", FOREVER), python("second", FOREVER), python("third", FOREVER)]
+
+    with Supervisor(children, out=log):
+        log.wait_for("| pid ", count=3)
+
+    stopped = [line.split()[0] for line in log.getvalue().splitlines() if "stopped" in line]
+    assert stopped == ["third", "second", "first"]
+    assert not any(psutil.pid_exists(pid) for pid in log.pids())
+
+
+def test_child_that_ignores_term_is_killed_within_the_time_limit() -> None:
+    stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
+    log = Log()
+    keeper = Supervisor([python("stubborn", stubborn, grace_s=60)], out=log, stop_timeout_s=0.5)
+    keeper.start()
+    log.wait_for("| pid ")
+    asked = time.monotonic()
+
+    keeper.stop()
+
+    assert time.monotonic() - asked < 4.0
+    assert not psutil.pid_exists(log.pids()[0])
+
+
+def test_no_thread_is_left_after_stop() -> None:
+    before = threading.active_count()
+    log = Log()
+
+    with Supervisor([python("a", FOREVER)], out=log):
+        log.wait_for("| pid ")
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_no_child_outlives_the_supervisor(number: signal.Signals, status: int) -> None:
+    program = (
+        "import sys; from console.supervisor import Child, Supervisor\n"
+        f"forever = [sys.executable, '-S', '-c', {FOREVER!r}]\n"
+        "sys.exit(Supervisor([Child('a', forever), Child('b', forever)]).run())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        lines = iter(parent.stdout.readline, "")
+        pids = [int(next(line for line in lines if "| pid " in line).split("pid ")[1]) for _ in range(2)]
+        children = [psutil.Process(pid) for pid in pids]
+
+        parent.send_signal(number)
+
+        assert parent.wait(15) == status
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert not alive
