@@ -29,7 +29,7 @@ def serve_with(context: Context) -> None:
 
 def register(app: Celery) -> None:
     """Add the task to an app. Acknowledged early: the run's slot, not the message, guards the run."""
-    app.task(retrain, name=RETRAIN, acks_late=False)
+    app.task(retrain, name=RETRAIN, acks_late=False, typing=False)  # beat adds the slot when it publishes
 
 
 def retrain(collection: str, slot: str, **_: Any) -> None:  # noqa: ANN401 - fields of later versions

@@ -38,7 +38,8 @@ def _settings() -> Settings:
 
 settings = _settings()
 app = celery_app("worker", settings.broker, classify_queues(settings.broker))
-app.conf.update(worker_pool="threads", worker_concurrency=settings.worker.threads)
+# worker_pool is not set here: Celery would let it replace a `--pool prefork` in silence
+app.conf.update(worker_concurrency=settings.worker.threads)
 tasks.register(app)
 
 

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 SAY_EVERY_S: Final = 30.0  # a problem that stays the same
 
+
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """A model and the stamp that its results carry."""

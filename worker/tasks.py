@@ -43,7 +43,7 @@ def classify(task: Task, *args: Any, **fields: Any) -> None:  # noqa: ANN401 - a
         except NoChampion as error:
             # to the end of the queue, so that other collections get their turn; does not count as an attempt
             task.request.retries -= 1
-            raise _again(task, error, None) from error
+            raise _again(task, error, 0.0) from error
         except TransientError as error:
             pause_s = min(2.0 ** (attempt - 1), context.settings.worker.max_backoff_s)
             pause_s *= random.uniform(0.5, 1)  # noqa: S311 - jitter
@@ -72,7 +72,7 @@ def _classify(
         context.classifier.fail(message, attempt, f"{type(error).__name__} in the worker")
 
 
-def _again(task: Task, error: Exception, pause_s: float | None) -> Exception:
+def _again(task: Task, error: Exception, pause_s: float) -> Exception:
     """Put the message back: a copy is published, then the one in hand acknowledged."""
     again: Exception
     try:

@@ -1,16 +1,21 @@
 """`shoal worker | trainer | beat`: one process each, in the foreground. `shoal init`: the buckets."""
 
+import os
+import socket
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, NoReturn
 
 import typer
+from celery import Celery
+from celery.exceptions import SecurityWarning
 
 from console.output import err
 from model_store.process_settings import ProcessSettings, load_settings
 from model_store.readiness import wait_until_ready
 from model_store.s3 import create_bucket
 
-QUIET_CELERY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+LONELY = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}  # nobody listens
 
 
 def register(app: typer.Typer) -> None:
@@ -25,16 +30,23 @@ def worker() -> None:
     """Run a worker: one process per GPU, as many as you like."""
     from worker.app import app  # noqa: PLC0415 - reads the worker's settings
 
-    app.worker_main(["worker", "--pool", "threads", *QUIET_CELERY])
+    _serve(app, "worker")
 
 
 def trainer() -> None:
     """Run the trainer: takes retraining runs, one at a time."""
     from training.app import app  # noqa: PLC0415 - reads the trainer's settings
 
-    app.worker_main(
-        ["worker", "--pool", "threads", "--concurrency", "1", "--hostname", "trainer@%h", *QUIET_CELERY]
-    )
+    _serve(app, "trainer")
+
+
+def _serve(app: Celery, role: str) -> NoReturn:
+    """Run a Celery worker until it is told to stop; exits with its status, which Celery's own main loses."""
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: Shoal takes JSON only
+    name = f"{role}-{os.getpid()}@{socket.gethostname()}"
+    process = app.Worker(hostname=name, pool_cls="threads", quiet=True, **LONELY)
+    process.start()
+    sys.exit(process.exitcode)
 
 
 def beat(

@@ -1,0 +1,137 @@
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from console.guarded_process import GuardedProcess
+from console.stack import Stack
+from console.waiting import wait_for_results
+from model_store.registry import Registry
+from model_store.results import Results
+from model_store.s3 import S3Store
+from model_store.settings import StoreSettings
+from producer.client import Producer
+from producer.contracts import ClassifyImages, ImageRef, Result
+from producer.settings import BrokerSettings
+from training.dataset import from_encoded
+from training.progress import Silent
+from training.settings import Settings
+from training.train import train
+
+TINY = {
+    "recipe": "pixel",
+    "architecture": {"widths": (8, 16), "embedding_dim": 16},
+    "epochs": 1,
+    "min_steps": 20,
+    "max_steps": 20,
+}
+
+
+def picture(kind: int, seed: int) -> bytes:
+    """Draw a PNG of one of three kinds, each with noise of its own."""
+    rng = np.random.default_rng((kind, seed))
+    pixels = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+    pixels[..., kind] += 150
+    pixels[: 10 + 4 * kind] //= 2
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@dataclass
+class Platform:
+    """The servers, seen through one Redis database and one collection of its own."""
+
+    stack: Stack
+    broker: BrokerSettings
+    settings: StoreSettings
+    store: S3Store
+    uploads: S3Store
+    workdir: Path
+    collection: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            **self.stack.environment(),
+            "SHOAL_BROKER__URL": self.broker.url.get_secret_value(),
+            "SHOAL_WORKER__MODEL_POLL_S": "0.2",
+            "SHOAL_WORKER__MODEL_WAIT_S": "1",
+            "OMP_NUM_THREADS": "1",
+            **more,
+        }
+
+    @contextlib.contextmanager
+    def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:
+        """Run a process of Shoal until the block is left; gives its log, once `ready` stands in it."""
+        log = self.workdir / f"{role}-{time.monotonic_ns()}.log"
+        with log.open("wb") as out:
+            command = [sys.executable, "-m", "console.cli", role, *arguments]
+            process = GuardedProcess(
+                command, output=out, env=self.environment(**environment), cwd=self.workdir, grace_s=20
+            )
+            try:
+                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 60, str(log))
+                assert process.poll() is None, log.read_text()
+                yield log
+            finally:
+                process.terminate()
+                process.wait()
+
+    def upload(self, key: str, data: bytes) -> ImageRef:
+        self.uploads.put(key, data)
+        return ImageRef(image_id=key.replace("/", "_"), bucket=self.uploads.bucket, key=key)
+
+    def upload_kinds(self, name: str, n: int) -> list[ImageRef]:
+        return [self.upload(f"{self.collection}/{name}/{i}.png", picture(i % 3, i)) for i in range(n)]
+
+    def promote_tiny_model(self, seed: int = 0) -> str:
+        training = {"fit": {**TINY, "random_state": seed}, "cluster": {"n_clusters": 3, "n_components": 8}}
+        settings = Settings.model_validate({"training": training})
+        items = ((f"{i}.png", picture(i % 3, i)) for i in range(90))
+        preprocess = settings.training.preprocess
+        corpus = from_encoded(
+            items, preprocess, settings.decode, self.workdir / f"corpus-{seed}", source="test"
+        )
+        trained = train(corpus, settings.training, Silent(), source="test", collection=self.collection)
+        registry = Registry(self.store, self.collection)
+        registry.publish(trained.manifest, trained.files)
+        return registry.promote(trained.manifest.version).version
+
+    def submit(self, refs: list[ImageRef]) -> str:
+        """Submit through Producer; gives the earliest message id that may answer."""
+        with Producer(self.broker) as producer:
+            futures = [producer.submit(ref, collection=self.collection) for ref in refs]
+        return min(future.result() for future in futures)
+
+    def send(self, message: ClassifyImages) -> None:
+        with Producer(self.broker) as producer:
+            producer._publish(message)
+
+    def results(
+        self, refs: list[ImageRef], not_before: str = "", patience_s: float = 30
+    ) -> dict[str, Result]:
+        """Wait for the results of all; fails when one does not come."""
+        found = wait_for_results(
+            Results(self.store, self.collection),
+            [ref.image_id for ref in refs],
+            not_before=not_before,
+            patience_s=patience_s,
+            on_progress=lambda _: None,
+        )
+        assert len(found) == len({ref.image_id for ref in refs})
+        return found
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        time.sleep(0.05)

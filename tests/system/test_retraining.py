@@ -1,0 +1,98 @@
+from model_store.registry import Registry
+from model_store.results import Results
+from tests.system.running_platform import Platform, wait_until
+from training.run_record import RunRecord
+
+RETRAINED = {
+    "SHOAL_TRAINING__FIT__RECIPE": "pixel",
+    "SHOAL_TRAINING__FIT__ARCHITECTURE__WIDTHS": "[8, 16]",
+    "SHOAL_TRAINING__FIT__ARCHITECTURE__EMBEDDING_DIM": "16",
+    "SHOAL_TRAINING__FIT__MIN_STEPS": "60",  # longer than the first model: it must come out better
+    "SHOAL_TRAINING__FIT__MAX_STEPS": "60",
+    "SHOAL_TRAINING__CLUSTER__N_CLUSTERS": "3",
+    "SHOAL_TRAINING__CLUSTER__N_COMPONENTS": "8",
+    "SHOAL_TRAINING__MIN_IMAGES": "90",
+}
+
+
+def runs(platform: Platform) -> list[RunRecord]:
+    prefix = f"{platform.collection}/runs/"
+    return [
+        RunRecord.model_validate_json(platform.store.get(i.key).data) for i in platform.store.list(prefix)
+    ]
+
+
+def test_the_whole_circle(platform: Platform) -> None:
+    """Train, submit, results; beat asks for a retraining on the ledger; promoted; the worker swaps."""
+    first_version = platform.promote_tiny_model()
+    registry = Registry(platform.store, platform.collection)
+    refs = platform.upload_kinds("circle", 120)
+    schedule = {
+        **RETRAINED,
+        "SHOAL_TRAINING__EVERY_S": "5",
+        "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]',
+    }
+    with platform.running("worker", "worker ready"):
+        before = platform.results(refs, platform.submit(refs))
+        assert {r.model.version for r in before.values() if r.model} == {first_version}
+        with (
+            platform.running("trainer", "trainer ready", **schedule),
+            platform.running("beat", "beat: Starting", "--state", str(platform.workdir / "beat"), **schedule),
+        ):
+            wait_until(lambda: registry.current().version != first_version, 90, "a retrained champion")
+        champion = registry.current()
+        wait_until(lambda: any(run.state == "promoted" for run in runs(platform)), 10, "the run's record")
+        assert champion.previous is not None
+        assert champion.previous.version == first_version
+
+        after = platform.upload_kinds("later", 30)
+        submitted = platform.submit(after)
+        wait_until(
+            lambda: answered_by(platform, after[0].image_id, submitted) is not None, 30, "a later result"
+        )
+        wait_until(
+            lambda: answered_by(platform, after[0].image_id, platform.submit(after[:1])) == champion.version,
+            20,
+            "the worker swaps",
+        )
+        later = platform.results(after, platform.submit(after))
+    assert {r.model.version for r in later.values() if r.model} == {champion.version}
+    assert registry.manifest(champion.version)[0].parent == first_version
+    assert registry.manifest(champion.version)[0].snapshot.source == "ledger"
+
+
+def answered_by(platform: Platform, image_id: str, not_before: str) -> str | None:
+    """Tell which model answered a picture submitted not before this message id."""
+    found = list(Results(platform.store, platform.collection).get_many([image_id]))
+    if not found or found[0].message_id < not_before or found[0].model is None:
+        return None
+    return found[0].model.version
+
+
+def test_a_run_with_too_few_pictures_is_skipped_and_says_why(platform: Platform) -> None:
+    platform.promote_tiny_model()
+    refs = platform.upload_kinds("few", 20)
+    with platform.running("worker", "worker ready"):
+        platform.results(refs, platform.submit(refs))
+    with platform.running("trainer", "trainer ready", **RETRAINED) as log:
+        retrain(platform)
+        wait_until(lambda: "run ended" in log.read_text(), 20, "the run ends")
+    (run,) = runs(platform)
+    assert run.state == "skipped"
+    assert "20 usable pictures in the ledger, it takes 90" in run.reason
+
+
+def test_two_equal_runs_are_one(platform: Platform) -> None:
+    with platform.running("trainer", "trainer ready", **RETRAINED) as log:
+        retrain(platform, "20261123T030000Z")
+        retrain(platform, "20261123T030000Z")
+        wait_until(lambda: "this run exists already" in log.read_text(), 20, "the second is refused")
+    assert len(runs(platform)) == 1
+
+
+def retrain(platform: Platform, slot: str = "by-hand") -> None:
+    from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue  # noqa: PLC0415
+
+    with celery_app("test", platform.broker.for_training(), [lane_queue(TRAINING_QUEUE)]) as app:
+        kwargs = {"collection": platform.collection, "slot": slot}
+        app.send_task(RETRAIN, kwargs=kwargs, queue=TRAINING_QUEUE)

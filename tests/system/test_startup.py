@@ -1,0 +1,73 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.system.running_platform import Platform
+
+CELERY = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+SHOAL = [sys.executable, "-m", "console.cli"]
+
+
+def run(platform: Platform, command: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = platform.environment(C_FORCE_ROOT="1", **environment)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("pool", [["--pool", "prefork"], []])  # prefork is Celery's default
+def test_a_prefork_worker_refuses_and_says_what_to_do(platform: Platform, pool: list[str]) -> None:
+    done = run(platform, [*CELERY, *pool])
+    assert done.returncode == 78
+    assert "CUDA does not survive a fork" in done.stderr
+    assert "--pool threads" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("SHOAL_BROKER__URL", "redis://127.0.0.1:1/0", "no broker: redis://127.0.0.1:1/0"),
+        ("SHOAL_STORE__ENDPOINT", "http://127.0.0.1:1", "no store: bucket shoal at http://127.0.0.1:1"),
+        ("SHOAL_STORE__BUCKET", "no-such-bucket", "no store: bucket no-such-bucket"),
+    ],
+)
+def test_a_worker_waits_a_bounded_time_and_says_what_is_missing(
+    platform: Platform, setting: str, value: str, said: str
+) -> None:
+    started = time.monotonic()
+    quick = {"SHOAL_WORKER__STARTUP_TIMEOUT_S": "2", "SHOAL_STORE__MAX_RETRIES": "0"}
+    done = run(platform, [*SHOAL, "worker"], **{setting: value, **quick})
+    assert done.returncode == 78
+    assert said in done.stderr
+    assert f"correct {setting.partition('__')[0]}__" in done.stderr
+    assert "waiting" in done.stderr
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("SHOAL_STORE__BUKET", "x"), ("SHOAL_STOR__BUCKET", "x"), ("SHOAL_WORKER__THREADS", "none")],
+)
+def test_a_mistyped_setting_is_refused_by_name(platform: Platform, setting: str, value: str) -> None:
+    done = run(platform, [*SHOAL, "worker"], **{setting: value})
+    assert done.returncode == 78
+    assert setting in done.stderr
+
+
+def test_no_secret_stands_in_a_workers_log(platform: Platform) -> None:
+    with platform.running("worker", "worker ready") as log:
+        text = log.read_text()
+    assert "settings" in text
+    password = platform.broker.url.get_secret_value().partition(":")[2].partition("@")[0].removeprefix("//:")
+    assert len(password) > 8
+    assert password not in text
+    assert platform.stack.secret_key not in text
+
+
+def test_sigterm_finishes_and_exits_0(platform: Platform) -> None:
+    platform.promote_tiny_model()
+    refs = platform.upload_kinds("term", 60)
+    with platform.running("worker", "worker ready") as log:
+        first = platform.submit(refs)
+        platform.results(refs, first)
+    assert "Warm shutdown" in log.read_text()
