@@ -20,7 +20,7 @@ class DecodeLimits(BaseModel):
         description="accepted, by content; BMP, TIFF and AVIF may be added, their decoders are less proven",
     )
     max_pixels: int = Field(
-        25_000_000, gt=0, description="width times height; 25 M are 100 MB while decoding"
+        25_000_000, gt=0, description="width times height; 25 M take 100 to 400 MB while decoding, WebP most"
     )
     max_side: int = Field(20_000, gt=0, description="longer side, in pixels")
     max_aspect: float = Field(100.0, ge=1, description="longer side over shorter side")

@@ -49,12 +49,12 @@ class Architecture(BaseModel):
     )
     input_size: Literal[32, 64, 96] = Field(32, description="side S of the square input, in pixels")
     widths: tuple[int, ...] = Field(
-        (32, 64, 128),
+        (24, 48, 96),
         min_length=2,
         max_length=5,
         description="channels of each stage; each after the first halves S",
     )
-    embedding_dim: int = Field(128, ge=2, le=2048, description="length D of the embedding")
+    embedding_dim: int = Field(96, ge=2, le=2048, description="length D of the embedding")
 
     @model_validator(mode="after")
     def _halves_exactly(self) -> Self:

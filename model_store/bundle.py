@@ -119,6 +119,11 @@ def load_bundle(manifest_bytes: bytes, files: Mapping[str, bytes], sha256: str, 
         probe = safetensors.numpy.load(checked[PROBE])
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise BundleInvalid(f"version {manifest.version} cannot be built: {error}") from error
+    if len(clusterer.mean) != manifest.architecture.embedding_dim:
+        raise BundleInvalid(
+            f"{PCA_FILE} of version {manifest.version} takes embeddings of {len(clusterer.mean)} numbers, "
+            f"its encoder gives {manifest.architecture.embedding_dim}"
+        )
     if [entry.index for entry in clusters] != list(range(len(clusterer.centroids))):
         raise BundleInvalid(
             f"{CLUSTERS} of version {manifest.version} does not name every centroid once, in order"

@@ -92,9 +92,8 @@ def decode(data: bytes, preprocess: Preprocess, limits: DecodeLimits) -> Picture
     kind = sniff(data)
     if kind is None or kind not in limits.formats:
         found = "not a picture in a known format" if kind is None else f"a {kind} file"
-        return Undecodable(
-            "decode.unsupported", f"This is {found}; accepted are {', '.join(limits.formats)}."
-        )
+        accepted = ", ".join(limits.formats)
+        return Undecodable("decode.unsupported", f"This is {found}; accepted are {accepted}.")
     try:
         return _decode(data, kind, preprocess, limits)
     except MemoryError:
@@ -112,9 +111,8 @@ def _decode(data: bytes, kind: Format, preprocess: Preprocess, limits: DecodeLim
     if fault is not None:
         return fault
     image = _OPENERS[kind](BytesIO(container.data))
-    fault = refuse_size(
-        image.size, limits
-    )  # for the formats whose size only Pillow knows, and in case it differs
+    # again, for the formats whose size only Pillow knows, and should Pillow have read another
+    fault = refuse_size(image.size, limits)
     if fault is not None:
         return fault
     return _load(image, kind, container, preprocess)

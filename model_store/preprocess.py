@@ -78,10 +78,11 @@ def _resizable(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         return Image.fromarray(_stretch(np.asarray(image, np.float32)))
     if image.has_transparency_data:
-        return image.convert("RGBA").convert("RGBa")
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
+        return with_alpha.convert("RGBa")
+    if image.mode in ("RGB", "L"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 NOT_FOUND = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"}
 DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
 CONDITION_FAILED = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+KEY_REFUSED = {"InvalidRequest", "InvalidURI", "KeyTooLongError"}  # such as SeaweedFS for a key with `..`
 
 
 def s3_client(settings: StoreSettings) -> "S3Client":
@@ -146,7 +147,7 @@ class S3Store:
         return outcome
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """See ObjectStore."""
+        """See ObjectStore. SeaweedFS orders folder by folder: `a/b` before `a-b`."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
         )
@@ -182,7 +183,7 @@ class S3Store:
         options = {} if wanted.version_id is None else {"VersionId": wanted.version_id}
         if wanted.if_match is not None:
             options["IfMatch"] = _quoted(wanted.if_match)
-        with _boto3_errors(wanted.key):
+        with _boto3_errors(wanted.key, reading=True):
             found = self._client.get_object(Bucket=self.bucket, Key=wanted.key, **options)  # type: ignore[arg-type]
             with contextlib.closing(found["Body"]) as body:
                 _check_size(wanted.key, found["ContentLength"], max_bytes)
@@ -250,7 +251,7 @@ def _obstore_errors(key: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _boto3_errors(key: str, *, conditional: bool = False) -> Iterator[None]:
+def _boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
@@ -259,6 +260,8 @@ def _boto3_errors(key: str, *, conditional: bool = False) -> Iterator[None]:
             raise PreconditionFailed(f"{key} exists or has changed") from error
         if code in NOT_FOUND:
             raise ObjectNotFound(f"no object {key}") from error
+        if reading and code in KEY_REFUSED:
+            raise ObjectNotFound(f"the store has no keys such as {key}: {code}") from error
         if code in DENIED:
             raise AccessDenied(f"the store refuses access to {key}: {code}") from error
         raise StoreUnavailable(f"the store did not serve {key}: {code}") from error

@@ -40,14 +40,27 @@ class StoreSettings(BaseModel):
         """Give access key and secret key, or None for AWS's usual sources.
 
         Raises:
-            ConfigurationError: the credentials file is absent or has no [default] profile.
+            ConfigurationError: the credentials file is absent or has no [default] profile, or only one
+                of the two keys is set.
         """
         if self.access_key is not None and self.secret_key is not None:
             return self.access_key.get_secret_value(), self.secret_key.get_secret_value()
+        if self.access_key is not None or self.secret_key is not None:
+            raise ConfigurationError(
+                "SHOAL_STORE__ACCESS_KEY and SHOAL_STORE__SECRET_KEY go together: set both or neither"
+            )
         if self.credentials_file is None:
             return None
         parser = configparser.ConfigParser(interpolation=None)
-        if not parser.read(self.credentials_file):
+        try:
+            found = parser.read(self.credentials_file)
+        except (configparser.Error, UnicodeDecodeError):
+            # not from the cause: it quotes the line, which may be a secret
+            raise ConfigurationError(
+                f"{self.credentials_file} is not an AWS shared-credentials file: "
+                "correct SHOAL_STORE__CREDENTIALS_FILE"
+            ) from None
+        if not found:
             raise ConfigurationError(
                 f"no credentials file at {self.credentials_file}: set SHOAL_STORE__CREDENTIALS_FILE"
             )

@@ -90,11 +90,11 @@ class Producer:
         Raises:
             InvalidReference, QueueFull, BrokerUnavailable: as `submit`; what was sent before stays sent.
         """
-        count = 0
+        count, failures = 0, self._outbox.failures
         for ref in refs:
             self.submit(ref, collection=collection, lane=lane, job_id=job_id)
             count += 1
-        self.flush()
+        self._outbox.flush(2 * self._settings.timeout_s, failures)
         return count
 
     def flush(self, timeout_s: float | None = None) -> None:
@@ -138,12 +138,14 @@ class Producer:
 
     def _address(self, collection: str, lane: Lane, job_id: str | None) -> Address:
         key = (collection, lane, job_id)
-        if key not in self._addresses:
+        address = self._addresses.get(key)
+        if address is None:
             try:
-                self._addresses = {key: Address(*ADDRESS.validate_python(key))}
+                address = Address(*ADDRESS.validate_python(key))
             except ValidationError as error:
                 raise InvalidReference(f"not a collection, lane and job id: {key}: {error}") from error
-        return self._addresses[key]
+            self._addresses = {key: address}  # only the latest; another thread may replace it at any time
+        return address
 
     def _refuse_when_full(self, lane: Lane) -> None:
         now = time.monotonic()

@@ -7,6 +7,7 @@ its way the next ones gather, and under load they linger a few ms more for compa
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,23 +38,27 @@ class _Waiting(NamedTuple):
 class Outbox:
     """Sends references in the order of their arrival; thread-safe, and usable after a fork.
 
-    A failure is told twice: to the futures of the references it cost, and to whoever calls `put` or
-    `flush` next.
+    A failure costs all that waits at that moment: behind a broker that is gone, each message would wait for
+    a time-out of its own. It is told twice: to the futures of what it cost, and to whoever calls `put` or
+    `flush` next, and to every `flush` under way. A forked child starts empty: the parent sends what is its own.
     """
 
     def __init__(self, publish: Callable[[ClassifyImages], None], settings: ProducerSettings) -> None:
         """Start nothing yet: the thread comes with the first `put`."""
         self._publish = publish
         self._settings = settings
+        self._closed = False
         self._start_afresh()
+        _outboxes.add(self)
 
     def _start_afresh(self) -> None:
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._in_flight = 0
-        self._failure: ShoalError | None = None
-        self._closed = False
+        self._taken = 0
+        self._failure: ShoalError | None = None  # the latest
+        self._failures = 0
+        self._failures_told = 0
         self._hurry = 0  # callers waiting in flush: no lingering then
         self._sender: threading.Thread | None = None
 
@@ -63,35 +68,43 @@ class Outbox:
         Raises:
             BrokerUnavailable, QueueFull: earlier references could not be sent; this one was not taken.
         """
-        if self._pid != os.getpid():  # after fork: the thread and its lock stayed in the parent
-            self._start_afresh()
-        entry = _Waiting(ref, address, len(ref.model_dump_json()) + 1, Future())
+        entry = _Waiting(ref, address, len(ref.model_dump_json(ensure_ascii=True)) + 1, Future())
         entry.sent.set_running_or_notify_cancel()  # what is on its way cannot be cancelled
         with self._changed:
             self._wait_for_room()
             self._waiting.append(entry)
+            self._taken += 1
             if self._sender is None:
                 self._sender = threading.Thread(target=self._run, name="shoal-outbox", daemon=True)
                 self._sender.start()
             self._changed.notify_all()
         return entry.sent
 
-    def flush(self, timeout_s: float) -> None:
-        """Wait until everything taken so far is sent.
+    def flush(self, timeout_s: float, failures_before: int | None = None) -> None:
+        """Wait until everything taken so far is sent; what others put meanwhile does not prolong it.
+
+        Args:
+            timeout_s: at most.
+            failures_before: count a failure since then, even if somebody else has already been told of it.
 
         Raises:
             BrokerUnavailable, QueueFull: something could not be sent, or time ran out; says how many.
         """
         with self._changed:
+            goal, told = self._taken, self._failures_told
+            known = told if failures_before is None else min(told, failures_before)
             self._hurry += 1
             self._changed.notify_all()
             try:
-                done = self._changed.wait_for(lambda: not self.unsent or self._failure is not None, timeout_s)
+                self._changed.wait_for(
+                    lambda: self._taken - self.unsent >= goal or self._failures > known, timeout_s
+                )
             finally:
                 self._hurry -= 1
-            self._raise_failure()
-            if not done:
-                raise BrokerUnavailable(f"{self.unsent} references were not sent within {timeout_s:g} s")
+            self._raise_failure(known)
+            late = goal - (self._taken - self.unsent)
+            if late > 0:
+                raise BrokerUnavailable(f"{late} references were not sent within {timeout_s:g} s")
 
     def stop(self) -> None:
         """Let the thread end; whatever is still unsent gets one more try."""
@@ -102,6 +115,11 @@ class Outbox:
             self._sender.join(self._settings.timeout_s)
 
     @property
+    def failures(self) -> int:
+        """Count the times that something could not be sent."""
+        return self._failures
+
+    @property
     def unsent(self) -> int:
         """Count the references that Redis has not acknowledged."""
         return len(self._waiting) + self._in_flight
@@ -109,17 +127,17 @@ class Outbox:
     def _wait_for_room(self) -> None:
         if self._closed:
             raise RuntimeError("this producer is closed")
-        self._raise_failure()
+        self._raise_failure(self._failures_told)
         limit = self._settings.max_buffered
         self._changed.wait_for(lambda: len(self._waiting) < limit, self._settings.timeout_s)
-        self._raise_failure()
+        self._raise_failure(self._failures_told)
         if len(self._waiting) >= limit:
             raise BrokerUnavailable(f"{limit} references wait to be sent, and the broker does not take them")
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+    def _raise_failure(self, known: int) -> None:
+        if self._failure is not None and self._failures > known:
+            self._failures_told = self._failures
+            raise self._failure
 
     def _run(self) -> None:
         last_sent = float("-inf")
@@ -134,11 +152,10 @@ class Outbox:
                 batch = self._next_batch()
                 self._in_flight = len(batch)
                 self._changed.notify_all()
-            failure = self._send(batch)
+            self._send(batch)
             last_sent = time.monotonic()
             with self._changed:
                 self._in_flight = 0
-                self._failure = failure or self._failure
                 self._changed.notify_all()
 
     def _enough(self) -> bool:
@@ -156,19 +173,28 @@ class Outbox:
             batch.append(self._waiting.popleft())
         return batch
 
-    def _send(self, batch: list[_Waiting]) -> ShoalError | None:
+    def _send(self, batch: list[_Waiting]) -> None:
         try:
             images = tuple(entry.ref for entry in batch)
             message = ClassifyImages(**batch[0].address._asdict(), images=images)
             self._publish(message)
         except Exception as error:  # noqa: BLE001 - the thread must live on, and the callers must hear of it
-            failure = _as_failure(error, len(batch))
-            for entry in batch:
-                entry.sent.set_exception(failure)
-            return failure
+            self._give_up(batch, error)
+            return
         for entry in batch:
             entry.sent.set_result(message.message_id)
-        return None
+
+    def _give_up(self, batch: list[_Waiting], error: Exception) -> None:
+        with self._changed:
+            lost = [*batch, *self._waiting]
+            self._waiting.clear()
+            self._in_flight = len(lost)
+        failure = _as_failure(error, len(lost))
+        for entry in lost:
+            entry.sent.set_exception(failure)
+        with self._changed:
+            self._failure = failure
+            self._failures += 1
 
 
 def _as_failure(error: Exception, count: int) -> ShoalError:
@@ -176,3 +202,15 @@ def _as_failure(error: Exception, count: int) -> ShoalError:
     failure = kind(f"{count} references were not sent: {error}")
     failure.__cause__ = error
     return failure
+
+
+_outboxes: "weakref.WeakSet[Outbox]" = weakref.WeakSet()
+
+
+def _start_all_afresh() -> None:
+    for outbox in list(_outboxes):
+        outbox._start_afresh()  # noqa: SLF001 - beside its noun
+
+
+# At the fork, not at the child's first `put`: its threads would race, and `flush` would wait for the parent's.
+os.register_at_fork(after_in_child=_start_all_afresh)

@@ -28,7 +28,13 @@ def refs_from_s3_event(event: Mapping[str, Any]) -> list[ImageRef]:
     records = event.get("Records")
     if not isinstance(records, list):
         raise InvalidReference("an S3 event notification has a list named Records")
-    return [_ref(record) for record in records if "ObjectCreated" in str(record.get("eventName", ""))]
+    return [_ref(record) for record in records if _tells_of_an_upload(record)]
+
+
+def _tells_of_an_upload(record: object) -> bool:
+    if not isinstance(record, Mapping):
+        raise InvalidReference(f"an S3 event record is an object, not a {type(record).__name__}")
+    return "ObjectCreated" in str(record.get("eventName", ""))
 
 
 def _ref(record: Mapping[str, Any]) -> ImageRef:
@@ -42,5 +48,5 @@ def _ref(record: Mapping[str, Any]) -> ImageRef:
             version_id=item.get("versionId"),
             etag=item.get("eTag"),
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InvalidReference(f"an S3 event record without a usable bucket and key: {error}") from error

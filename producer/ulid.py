@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 
 
@@ -19,8 +20,10 @@ def new_ulid(now_s: float | None = None) -> str:
 
 
 def ulid_time(ulid: str) -> datetime:
-    """Tell when an id was made, in UTC; accepts whatever matches `PATTERN`."""
+    """Tell when an id was made, in UTC; accepts whatever matches `PATTERN`, up to the end of year 9999."""
     milliseconds = 0
     for letter in ulid[:10]:
         milliseconds = milliseconds * 32 + ALPHABET.index(letter)
+    if milliseconds > LAST_MILLISECOND:  # a stranger's id; datetime would raise
+        return datetime.max.replace(tzinfo=UTC)
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

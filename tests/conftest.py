@@ -8,6 +8,7 @@ from producer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from console.stack import Stack
+    from tests.tiny_model import TinyBundle
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,11 @@ def stack() -> "Iterator[Stack]":
 def settings_env(stack: "Stack") -> dict[str, str]:
     """The environment of a process that uses the stack; nothing of it is set in this one."""
     return {**os.environ, **stack.environment()}
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle() -> "TinyBundle":
+    """A whole bundle with random weights, as (manifest, files): it loads and answers, its clusters mean little."""
+    from tests.tiny_model import make_tiny_bundle  # noqa: PLC0415 - most tests need no torch
+
+    return make_tiny_bundle()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-CELL = 76  # pixels, as are all of these
+CELL = 96  # pixels, as are all of these; 8, 16, 32 and 48 divide it
 GAP = 6
 ROW_GAP = 16
 MARGIN = 28
@@ -73,10 +73,12 @@ def _thumbnail(picture: Image.Image) -> Image.Image:
         flat = Image.new("RGBA", picture.size, PAPER)
         flat.alpha_composite(picture)
         picture = flat
-    # small ones are drawings of pixels: enlarged by whole numbers they stay crisp
-    small = max(picture.size) * 2 <= CELL
-    resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-    fitted = ImageOps.contain(picture.convert("RGB"), (CELL, CELL), resample)
+    picture = picture.convert("RGB")
+    enlarged = CELL // max(picture.size)
+    if enlarged >= 2:  # by a whole number, so that the pixels of small ones stay square
+        fitted = ImageOps.scale(picture, enlarged, Image.Resampling.NEAREST)
+    else:
+        fitted = ImageOps.contain(picture, (CELL, CELL), Image.Resampling.LANCZOS)
     cell = Image.new("RGB", (CELL, CELL), BLANK)
     cell.paste(fitted, ((CELL - fitted.width) // 2, (CELL - fitted.height) // 2))
     return cell

@@ -11,28 +11,24 @@ The same order in gives the same corpus out, whatever the number of threads.
 
 import hashlib
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_store.decode import DecodeLimits, Picture, Undecodable, decode
+from model_store.decode import DecodeLimits, Undecodable
 from model_store.preprocess import Preprocess, to_pixels
 from producer.contracts import ErrorCode
 from producer.errors import ConfigurationError, TrainingFailed
 from training.corpus import Corpus, PixelFile
+from training.decode_pool import Encoded, decode_in_threads
 
 MAX_FILE_BYTES = 20 * 2**20  # as for uploads
-READ_AHEAD_PER_THREAD = 4
 
 OnProgress = Callable[[int, int | None], None]
-Encoded = tuple[str, bytes | ErrorCode]
-_Decoded = tuple[str, bytes, Picture | Undecodable]
 
 
 def from_folder(
@@ -44,7 +40,9 @@ def from_folder(
     min_pictures: int = 2,
     on_progress: OnProgress | None = None,
 ) -> Corpus:
-    """Take every picture in a folder and the folders in it, sorted by path; names starting with a dot are left out.
+    """Take every picture in a folder and the folders in it, sorted by path.
+
+    Files and folders whose names start with a dot are left out; links to folders are not followed.
 
     Args:
         path: the folder.
@@ -109,7 +107,7 @@ def from_encoded(
     rejected: Counter[str] = Counter()
     digest, n_done, n_duplicates = hashlib.sha256(), 0, 0
     with PixelFile(workdir, preprocess.input_size) as rows:
-        for name, content, outcome in _decode_in_threads(items, preprocess, limits, n_threads):
+        for name, content, outcome in decode_in_threads(items, preprocess, limits, n_threads):
             n_done += 1
             if isinstance(outcome, Undecodable):
                 rejected[outcome.code] += 1
@@ -123,7 +121,10 @@ def from_encoded(
             if on_progress is not None:
                 on_progress(n_done, total)
         if len(names) < max(1, min_pictures):
-            raise TrainingFailed(_too_few(source, n_done, len(names), n_duplicates, rejected, min_pictures))
+            raise TrainingFailed(
+                f"{len(names)} of the {n_done} files in {source} could be used, at least {min_pictures} "
+                f"are needed{_in_words({**rejected, 'duplicates': n_duplicates})}"
+            )
     return Corpus(rows.mapped(), tuple(names), digest.hexdigest(), dict(rejected), n_duplicates)
 
 
@@ -159,29 +160,6 @@ def from_npy(
             if on_progress is not None:
                 on_progress(done, len(array))
     return Corpus(rows.mapped(), names, digest)
-
-
-def _decode_in_threads(
-    items: Iterable[Encoded], preprocess: Preprocess, limits: DecodeLimits, n_threads: int | None
-) -> Iterator[_Decoded]:
-    """Decode in the order of the items, and read no further ahead than the threads need."""
-    n_threads = n_threads or os.cpu_count() or 1
-    remaining = iter(items)
-
-    def work(item: Encoded) -> _Decoded:
-        name, data = item
-        if isinstance(data, str):
-            return name, b"", Undecodable(data, "not read")
-        return name, hashlib.sha256(data).digest(), decode(data, preprocess, limits)
-
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Decoded]] = deque()
-        for item in islice(remaining, n_threads * READ_AHEAD_PER_THREAD):
-            waiting.append(pool.submit(work, item))
-        while waiting:
-            yield waiting.popleft().result()
-            for item in islice(remaining, 1):
-                waiting.append(pool.submit(work, item))
 
 
 def _files(path: Path) -> Iterator[str]:
@@ -220,13 +198,6 @@ def _load(path: Path) -> NDArray[np.uint8]:
     return array
 
 
-def _too_few(
-    source: str, n_done: int, n_taken: int, n_duplicates: int, rejected: Counter[str], min_pictures: int
-) -> str:
-    reasons = [f"{n} {code}" for code, n in sorted(rejected.items())]
-    if n_duplicates:
-        reasons.append(f"{n_duplicates} duplicates")
-    why = f"; left out: {', '.join(reasons)}" if reasons else ""
-    return (
-        f"{n_taken} of the {n_done} files in {source} could be used, at least {min_pictures} are needed{why}"
-    )
+def _in_words(left_out: dict[str, int]) -> str:
+    reasons = [f"{number} {reason}" for reason, number in sorted(left_out.items()) if number]
+    return f"; left out: {', '.join(reasons)}" if reasons else ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from celery.schedules import crontab, schedule
+from celery.schedules import ParseException, crontab, schedule
 
 from producer.broker import RETRAIN
 from producer.errors import ConfigurationError
@@ -47,5 +47,5 @@ def _cron(line: str) -> crontab:
         )
     try:
         return crontab(**dict(zip(names, fields, strict=True)))
-    except ValueError as error:
+    except (ValueError, ParseException) as error:
         raise ConfigurationError(f"SHOAL_TRAINING__SCHEDULE {line!r} cannot be read: {error}") from error

@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+
+from console.stack import Stack
+from model_store.s3 import S3Store
+from model_store.settings import StoreSettings
+
+
+@pytest.fixture
+def store_settings(stack: Stack) -> StoreSettings:
+    return StoreSettings(endpoint=stack.endpoint, credentials_file=stack.credentials_file, max_in_flight=16)
+
+
+@pytest.fixture
+def s3_store(stack: Stack, store_settings: StoreSettings) -> Iterator[S3Store]:
+    """The stack's bucket: use keys under `prefix`."""
+    with closing(S3Store(stack.bucket, store_settings)) as store:
+        yield store
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A beginning of keys that no other test uses."""
+    return f"test-{uuid4().hex[:12]}/"

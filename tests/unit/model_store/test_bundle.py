@@ -1,0 +1,126 @@
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from model_store.bundle import CLUSTERS, DECODER, ENCODER, PROBE, SERVING_FILES, load_bundle, load_decoder
+from model_store.clusterer import KMEANS_FILE, PCA_FILE
+from model_store.manifest import Manifest, sha256
+from producer.errors import BundleInvalid
+from tests.tiny_model import N_CLUSTERS, TinyBundle, described, make_tiny_bundle, tiny_model, tiny_pixels
+
+
+def load(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    data = manifest.to_bytes()
+    load_bundle(data, files, sha256(data), "cpu")
+
+
+def with_file(bundle: TinyBundle, name: str, data: bytes) -> TinyBundle:
+    """The bundle with one file exchanged and its digest right: only what is in the file can be refused."""
+    manifest, files = bundle
+    return described(manifest, {**files, name: data})
+
+
+def probe_of(bundle: TinyBundle) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = safetensors.numpy.load(bundle[1][PROBE])
+    return arrays
+
+
+def test_a_loaded_bundle_predicts_as_the_model_that_was_packed(tiny_bundle: TinyBundle) -> None:
+    manifest, files = tiny_bundle
+    data = manifest.to_bytes()
+    pixels = tiny_pixels(8, seed=5)
+
+    bundle = load_bundle(data, files, sha256(data), "cpu")
+
+    probe = safetensors.numpy.load(files[PROBE])
+    np.testing.assert_allclose(bundle.predict(probe["pixels"]).distances, probe["distances"], atol=1e-6)
+    assert [entry.id for entry in bundle.clusters] == ["c_0000", "c_0001", "c_0002"]
+    assert len(bundle.predict(pixels)) == 8
+
+
+def test_exemplars_are_pictures_of_the_corpus(tiny_bundle: TinyBundle) -> None:
+    clusters = json.loads(tiny_bundle[1][CLUSTERS])
+
+    assert len(clusters) == N_CLUSTERS
+    assert all(name.endswith(".png") for cluster in clusters for name in cluster["exemplars"])
+
+
+@pytest.mark.parametrize("name", SERVING_FILES)
+def test_a_file_that_is_no_model_is_refused(tiny_bundle: TinyBundle, name: str) -> None:
+    manifest, files = with_file(tiny_bundle, name, b"not what it should be")
+
+    with pytest.raises(BundleInvalid, match="cannot be built"):
+        load(manifest, files)
+
+
+@pytest.mark.parametrize("array", ["projections", "distances"])
+@pytest.mark.parametrize("off_by", [0.01, float("nan"), float("inf")])
+def test_a_failing_probe_is_refused(tiny_bundle: TinyBundle, array: str, off_by: float) -> None:
+    probe = probe_of(tiny_bundle)
+    probe[array][-1, -1] += off_by
+
+    with pytest.raises(BundleInvalid, match=f"fails its probe: {array}"):
+        load(*with_file(tiny_bundle, PROBE, safetensors.numpy.save(probe)))
+
+
+def test_weights_that_are_not_finite_fail_the_probe(tiny_bundle: TinyBundle) -> None:
+    weights = safetensors.numpy.load(tiny_bundle[1][ENCODER])
+    weights["embed.bias"] = np.full_like(weights["embed.bias"], np.nan)
+
+    with pytest.raises(BundleInvalid, match="fails its probe"):
+        load(*with_file(tiny_bundle, ENCODER, safetensors.numpy.save(weights)))
+
+
+def test_the_weights_of_another_model_fail_the_probe(tiny_bundle: TinyBundle) -> None:
+    _, others = make_tiny_bundle(seed=1)
+
+    with pytest.raises(BundleInvalid, match="fails its probe"):
+        load(*with_file(tiny_bundle, ENCODER, others[ENCODER]))
+
+
+def test_weights_of_another_shape_are_refused(tiny_bundle: TinyBundle) -> None:
+    manifest, files = tiny_bundle
+    wider = manifest.architecture.model_copy(update={"widths": (8, 32)})
+
+    with pytest.raises(BundleInvalid, match="cannot be built"):
+        load(manifest.model_copy(update={"architecture": wider}), files)
+
+
+def test_a_pca_for_embeddings_of_another_length_is_refused(tiny_bundle: TinyBundle) -> None:
+    pca = safetensors.numpy.load(tiny_bundle[1][PCA_FILE])
+    shorter = {**pca, "mean": pca["mean"][:-1], "components": np.ascontiguousarray(pca["components"][:, :-1])}
+
+    with pytest.raises(BundleInvalid, match=r"pca\.safetensors .* takes embeddings of 11 .* gives 12"):
+        load(*with_file(tiny_bundle, PCA_FILE, safetensors.numpy.save(shorter)))
+
+
+@pytest.mark.parametrize("name", [PCA_FILE, KMEANS_FILE])
+def test_clusterer_files_that_lack_an_array_are_refused(tiny_bundle: TinyBundle, name: str) -> None:
+    arrays = safetensors.numpy.load(tiny_bundle[1][name])
+    arrays.popitem()
+
+    with pytest.raises(BundleInvalid, match="lack an array"):
+        load(*with_file(tiny_bundle, name, safetensors.numpy.save(arrays)))
+
+
+def test_a_bundle_that_does_not_name_every_centroid_is_refused(tiny_bundle: TinyBundle) -> None:
+    clusters = json.loads(tiny_bundle[1][CLUSTERS])
+
+    for wrong in (clusters[:-1], clusters[::-1], []):
+        with pytest.raises(BundleInvalid, match=r"clusters\.json .* does not name every centroid"):
+            load(*with_file(tiny_bundle, CLUSTERS, json.dumps(wrong).encode()))
+
+
+def test_the_decoder_is_restored(tiny_bundle: TinyBundle) -> None:
+    manifest, files = tiny_bundle
+
+    decoder = load_decoder(manifest, files[DECODER])
+
+    expected = tiny_model().decoder.state_dict()
+    assert all((weights == expected[name]).all() for name, weights in decoder.state_dict().items())
+    with pytest.raises(BundleInvalid, match=r"decoder\.safetensors"):
+        load_decoder(manifest, files[DECODER] + b"\0")

@@ -1,0 +1,46 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from model_store.layout import Layout
+from producer.ulid import new_ulid
+
+EVENING = datetime(2026, 11, 23, 22, 59, 59, tzinfo=UTC)
+LAYOUT = Layout("default")
+
+
+@pytest.mark.parametrize(
+    ("key", "drawn"),
+    [
+        (LAYOUT.result("img_1"), "default/results/im/img_1.json"),
+        (LAYOUT.result("7"), "default/results/7/7.json"),
+        (LAYOUT.dead("M1", EVENING), "default/dead/dt=2026-11-23/M1.json"),
+        (LAYOUT.model("v1", "pca.safetensors"), "default/models/v1/pca.safetensors"),
+        (LAYOUT.alias("champion"), "default/aliases/champion.json"),
+        (LAYOUT.run("20261123T030000Z"), "default/runs/20261123T030000Z.json"),
+    ],
+)
+def test_every_key_is_as_drawn(key: str, drawn: str) -> None:
+    assert key == drawn
+
+
+def test_a_ledger_part_lies_under_the_hour_of_its_message() -> None:
+    message_id = new_ulid(EVENING.timestamp())
+
+    assert LAYOUT.ledger_part(message_id) == f"default/ledger/dt=2026-11-23/hh=22/{message_id}.parquet"
+
+
+def test_ledger_parts_sort_by_the_time_of_their_messages() -> None:
+    hour_s = 3600.0
+    parts = [LAYOUT.ledger_part(new_ulid(EVENING.timestamp() + n * hour_s)) for n in range(30)]
+
+    assert parts == sorted(parts)
+    assert all(part.startswith(LAYOUT.ledger()) for part in parts)
+
+
+def test_collections_share_no_prefix() -> None:
+    assert not Layout("cats2").result("img").startswith(Layout("cats").ledger().removesuffix("ledger/"))
+
+
+def test_every_version_lies_under_the_prefix_of_models() -> None:
+    assert LAYOUT.model("v1", "manifest.json").startswith(LAYOUT.models())

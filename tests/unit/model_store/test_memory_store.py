@@ -1,0 +1,45 @@
+"""What is true of the fake alone; all that it shares with S3: tests/integration/test_object_store.py."""
+
+from model_store.object_store import MemoryStore
+from producer.errors import PreconditionFailed
+from tests.racing import RACERS, race
+
+
+def test_counting_by_swaps_loses_no_count() -> None:
+    store = MemoryStore()
+    store.put("count", b"0")
+
+    def add_one(_racer: int) -> None:
+        while True:
+            found = store.get("count")
+            try:
+                store.put("count", b"%d" % (int(found.data) + 1), if_match=found.etag)
+            except PreconditionFailed:
+                continue
+            return
+
+    race(add_one)
+
+    assert store.get("count").data == b"%d" % RACERS
+
+
+def test_a_stored_object_does_not_follow_its_writers_buffer() -> None:
+    store, buffer = MemoryStore(), bytearray(b"written")
+    store.put("key", bytes(buffer))
+    store.put("buffer", buffer)  # bytes by duck type, as libraries hand them over
+
+    buffer[:] = b"changed"
+
+    assert store.get("buffer").data == b"written"
+
+
+def test_a_listing_may_be_written_to_while_it_is_read() -> None:
+    store = MemoryStore()
+    store.put_many(dict.fromkeys("abc", b"x"))
+
+    seen = []
+    for info in store.list():
+        seen.append(info.key)
+        store.delete(info.key)
+
+    assert seen == ["a", "b", "c"]

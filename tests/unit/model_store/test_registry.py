@@ -1,0 +1,282 @@
+from collections.abc import Callable
+
+import pytest
+
+from model_store.bundle import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
+from model_store.layout import MANIFEST, Layout
+from model_store.manifest import sha256
+from model_store.object_store import MemoryStore
+from model_store.registry import Alias, Registry, Target
+from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed
+from tests.racing import RACERS, race
+from tests.tiny_model import TinyBundle
+
+LAYOUT = Layout("default")
+EVERY_FILE = (*SERVING_FILES, REFERENCE, DECODER, MODEL_CARD)
+
+
+class Watched(MemoryStore):
+    """Notes, after each write, its key and the versions that a reader sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[str]]] = []
+
+    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
+        etag = super().put(key, data, create_only=create_only, if_match=if_match)
+        self.seen.append((key, [manifest.version for manifest in Registry(self, "default").versions()]))
+        return etag
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def registry(store: MemoryStore) -> Registry:
+    return Registry(store, "default")
+
+
+@pytest.fixture
+def publish(registry: Registry, tiny_bundle: TinyBundle) -> Callable[[str], Target]:
+    """Publish the tiny bundle under another version."""
+    manifest, files = tiny_bundle
+    return lambda version: registry.publish(manifest.model_copy(update={"version": version}), files)
+
+
+Publish = Callable[[str], Target]
+
+
+def test_a_version_is_seen_only_when_all_its_files_are_there(tiny_bundle: TinyBundle) -> None:
+    manifest, files = tiny_bundle
+    store = Watched()
+
+    Registry(store, "default").publish(manifest.model_copy(update={"version": "v1"}), files)
+
+    *parts, (last, seen_at_last) = store.seen
+    assert {key for key, _ in parts} == {LAYOUT.model("v1", name) for name in EVERY_FILE}
+    assert all(seen == [] for _, seen in parts)
+    assert (last, seen_at_last) == (LAYOUT.model("v1", MANIFEST), ["v1"])
+
+
+def test_publishing_promotes_nothing(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+
+    assert registry.alias("champion") is None
+    with pytest.raises(NoChampion, match="default has no model yet: .*shoal train"):
+        registry.current()
+
+
+def test_a_version_is_written_once(store: MemoryStore, registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    before = list(store.list())
+
+    with pytest.raises(PreconditionFailed):
+        publish("v1")
+
+    assert list(store.list()) == before
+    assert [manifest.version for manifest in registry.versions()] == ["v1"]
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_files_that_the_manifest_does_not_describe_are_not_published(
+    store: MemoryStore, registry: Registry, tiny_bundle: TinyBundle, name: str
+) -> None:
+    manifest, files = tiny_bundle
+
+    with pytest.raises(BundleInvalid, match=name):
+        registry.publish(manifest, {**files, name: b"something else"})
+    with pytest.raises(BundleInvalid, match=name):
+        registry.publish(manifest, {other: files[other] for other in files if other != name})
+
+    assert list(store.list()) == []
+
+
+def test_versions_are_listed_oldest_first(registry: Registry, publish: Publish) -> None:
+    for version in ("20260301-b", "20260101-c", "20260201-a"):
+        publish(version)
+
+    assert [m.version for m in registry.versions()] == ["20260101-c", "20260201-a", "20260301-b"]
+
+
+def test_an_unknown_version_is_not_promoted_and_the_known_are_named(
+    registry: Registry, publish: Publish
+) -> None:
+    publish("v1")
+
+    with pytest.raises(ObjectNotFound, match="no version v2 in collection default; there are: v1"):
+        registry.promote("v2")
+
+    assert registry.alias("champion") is None
+
+
+def test_a_promoted_version_loads(registry: Registry, publish: Publish) -> None:
+    target = publish("v1")
+
+    alias = registry.promote("v1", reason="first")
+
+    assert (alias.version, alias.sha256, alias.generation) == ("v1", target.sha256, 1)
+    assert registry.current() == alias
+    assert registry.load(alias, "cpu").manifest.version == "v1"
+
+
+def test_twelve_racing_promoters_get_one_generation_each(registry: Registry, publish: Publish) -> None:
+    for racer in range(RACERS):
+        publish(f"v{racer}")
+
+    outcomes = race(lambda racer: registry.promote(f"v{racer}"))
+
+    moves = {alias.generation: alias for alias in outcomes if isinstance(alias, Alias)}
+    assert sorted(moves) == list(range(1, RACERS + 1))
+    assert registry.current() == moves[RACERS]
+    before = [moves[generation].version for generation in range(1, RACERS)]
+    after = [moves[generation].previous for generation in range(2, RACERS + 1)]
+    assert [target.version for target in after if target] == before  # each knows whom it replaced
+
+
+def test_of_racing_promoters_that_expect_no_champion_one_wins(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+
+    outcomes = race(lambda _: registry.promote("v1", expected_generation=0))
+
+    assert sum(isinstance(outcome, Alias) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, PreconditionFailed) for outcome in outcomes) == RACERS - 1
+    assert registry.current().generation == 1
+
+
+def test_a_promotion_that_expects_an_older_champion_is_refused(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    publish("v2")
+    seen = registry.promote("v1").generation
+    registry.promote("v2")
+
+    with pytest.raises(PreconditionFailed, match="generation 2"):
+        registry.promote("v1", expected_generation=seen)
+
+    assert registry.current().version == "v2"
+
+
+def test_rollback_goes_back_and_forth_and_the_generation_grows(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    publish("v2")
+    registry.promote("v1")
+    registry.promote("v2")
+
+    moves = [registry.rollback(), registry.rollback(), registry.rollback()]
+
+    assert [(alias.version, alias.generation) for alias in moves] == [("v1", 3), ("v2", 4), ("v1", 5)]
+    assert registry.load(registry.current(), "cpu").manifest.version == "v1"
+
+
+def test_previous_shows_where_rollback_goes(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    publish("v2")
+    registry.promote("v1")
+    registry.promote("v2")
+
+    before = registry.alias("previous")
+
+    assert before is not None
+    assert before.version == registry.rollback().version == "v1"
+    after = registry.alias("previous")
+    assert after is not None
+    assert after.version == "v2"
+
+
+def test_there_is_no_rollback_from_the_first_champion(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    registry.promote("v1")
+
+    with pytest.raises(NoChampion, match="v1 has no predecessor"):
+        registry.rollback()
+
+
+def test_a_challenger_serves_nobody(registry: Registry, publish: Publish) -> None:
+    registry.set_challenger(publish("v1"), reason="silhouette")
+
+    challenger = registry.alias("challenger")
+
+    assert challenger is not None
+    assert (challenger.version, challenger.reason) == ("v1", "silhouette")
+    assert registry.alias("champion") is None
+
+
+def test_collections_have_champions_of_their_own(
+    store: MemoryStore, registry: Registry, publish: Publish
+) -> None:
+    publish("v1")
+    registry.promote("v1")
+
+    assert Registry(store, "default2").alias("champion") is None
+
+
+def read(registry: Registry, target: Target, name: str) -> None:
+    """Read a file as its reader does: the worker loads the serving files, reports ask for one."""
+    if name in SERVING_FILES:
+        registry.load(target, "cpu")
+    else:
+        registry.file(target.version, name)
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_one_altered_byte_is_refused_and_the_file_named(
+    store: MemoryStore, registry: Registry, publish: Publish, name: str
+) -> None:
+    target = publish("v1")
+    key = LAYOUT.model("v1", name)
+    data = bytearray(store.get(key).data)
+    data[len(data) // 2] ^= 1
+    store.put(key, bytes(data))
+
+    with pytest.raises(BundleInvalid, match=f"{name} of version v1 is not the file"):
+        read(registry, target, name)
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_a_missing_file_is_refused_and_named(
+    store: MemoryStore, registry: Registry, publish: Publish, name: str
+) -> None:
+    target = publish("v1")
+    store.delete(LAYOUT.model("v1", name))
+
+    with pytest.raises(BundleInvalid, match=f"version v1 lacks {name}"):
+        read(registry, target, name)
+
+
+def test_a_manifest_that_was_not_promoted_is_refused(
+    store: MemoryStore, registry: Registry, publish: Publish
+) -> None:
+    target = publish("v1")
+    key = LAYOUT.model("v1", MANIFEST)
+    store.put(key, store.get(key).data.replace(b'"n_images": 60', b'"n_images": 61'))
+
+    with pytest.raises(BundleInvalid, match="is not the one that was promoted"):
+        registry.load(target, "cpu")
+
+
+def test_a_missing_manifest_is_refused(store: MemoryStore, registry: Registry, publish: Publish) -> None:
+    target = publish("v1")
+    store.delete(LAYOUT.model("v1", MANIFEST))
+
+    with pytest.raises(BundleInvalid, match="lacks manifest.json"):
+        registry.load(target, "cpu")
+
+
+def test_a_manifest_of_a_newer_format_is_refused(
+    store: MemoryStore, registry: Registry, publish: Publish
+) -> None:
+    publish("v1")
+    key = LAYOUT.model("v1", MANIFEST)
+    newer = store.get(key).data.replace(b'"format_version": 1', b'"format_version": 2')
+    store.put(key, newer)
+
+    with pytest.raises(BundleInvalid, match="format_version"):
+        registry.load(Target(version="v1", sha256=sha256(newer)), "cpu")
+
+
+def test_an_alias_that_cannot_be_read_is_said_so(store: MemoryStore, registry: Registry) -> None:
+    store.put(LAYOUT.alias("champion"), b"{")
+
+    with pytest.raises(BundleInvalid, match=r"aliases/champion\.json cannot be read"):
+        registry.current()
