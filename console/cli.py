@@ -27,6 +27,7 @@ COMMANDS: Final = MappingProxyType(
         "trainer": "roles",
         "beat": "roles",
         "init": "roles",
+        "settings": "settings",
     }
 )
 

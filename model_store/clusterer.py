@@ -18,6 +18,7 @@ from producer.errors import BundleInvalid
 QUANTILES = np.linspace(0.0, 1.0, 101, dtype=np.float32)  # Q = 101
 PCA_FILE = "pca.safetensors"
 KMEANS_FILE = "kmeans.safetensors"
+BLOCK_FLOATS = 1 << 22  # of differences to centroids held at once
 _PCA_ARRAYS = ("mean", "components", "explained_variance")
 
 
@@ -76,10 +77,14 @@ class Clusterer:
 
         Source: the assignment step of Lloyd (1982); equals scikit-learn's, see test_assign_equals_sklearn.
         """
-        offsets = projections[:, None, :] - self.centroids[None, :, :]  # (B, K, P)
-        distances = np.sqrt(np.einsum("bkp,bkp->bk", offsets, offsets))
-        indices = distances.argmin(axis=1)
-        return Assignment(indices, distances[np.arange(len(indices)), indices].astype(np.float32))
+        n, rows = len(projections), max(1, BLOCK_FLOATS // self.centroids.size)
+        indices, distances = np.empty(n, np.int64), np.empty(n, np.float32)
+        for at in range(0, n, rows):
+            offsets = projections[at : at + rows, None, :] - self.centroids[None, :, :]  # (rows, K, P)
+            squares = np.einsum("bkp,bkp->bk", offsets, offsets)
+            indices[at : at + rows] = squares.argmin(axis=1)
+            distances[at : at + rows] = np.sqrt(squares.min(axis=1))
+        return Assignment(indices, distances)
 
     def to_files(self) -> dict[str, bytes]:
         """Write the two files of a bundle."""

@@ -42,11 +42,12 @@ class Producer:
             broker: settings, or just the broker's URL.
             settings: linger, buffer and time-out.
         """
-        self._broker = (
-            BrokerSettings(url=SecretStr(broker)) if isinstance(broker, str) else broker or BrokerSettings()
-        )
+        if isinstance(broker, str):
+            broker = BrokerSettings(url=SecretStr(broker))
         self._settings = settings or ProducerSettings()
+        self._broker = _no_slower_than(self._settings.timeout_s, broker or BrokerSettings())
         self._app = celery_app("producer", self._broker, classify_queues(self._broker))
+        self._connection = self._app.connection_for_write()  # not of Celery's pool: that outlives `close`
         self._redis = redis_client(self._broker)
         self._outbox = Outbox(self._publish, self._settings)
         self._depths: dict[Lane, int] = {}
@@ -119,6 +120,7 @@ class Producer:
             self.flush()
         finally:
             self._outbox.stop()
+            self._connection.release()
             self._app.close()
             self._redis.close()
 
@@ -170,6 +172,7 @@ class Producer:
                         task_id=message.message_id,
                         queue=message.lane,
                         retry=False,
+                        connection=self._connection,
                     )
             except BrokerUnavailable:
                 if time.monotonic() > give_up_at:
@@ -177,3 +180,13 @@ class Producer:
                 time.sleep(RETRY_PAUSE_S)
             else:
                 return
+
+
+def _no_slower_than(timeout_s: float, broker: BrokerSettings) -> BrokerSettings:
+    """Shorten the socket's time limits: one hung command must not outlast the producer's own time-out."""
+    return broker.model_copy(
+        update={
+            "connect_timeout_s": min(broker.connect_timeout_s, timeout_s),
+            "socket_timeout_s": min(broker.socket_timeout_s, timeout_s),
+        }
+    )

@@ -39,8 +39,8 @@ class Outbox:
     """Sends references in the order of their arrival; thread-safe, and usable after a fork.
 
     A failure costs all that waits at that moment: behind a broker that is gone, each message would wait for
-    a time-out of its own. It is told twice: to the futures of what it cost, and to whoever calls `put` or
-    `flush` next, and to every `flush` under way. A forked child starts empty: the parent sends what is its own.
+    a time-out of its own. It is told to the futures of what it cost, to every `flush` under way, and to
+    whoever calls `put` or `flush` next. A forked child starts empty: the parent sends what was put there.
     """
 
     def __init__(self, publish: Callable[[ClassifyImages], None], settings: ProducerSettings) -> None:
@@ -212,5 +212,5 @@ def _start_all_afresh() -> None:
         outbox._start_afresh()  # noqa: SLF001 - beside its noun
 
 
-# At the fork, not at the child's first `put`: its threads would race, and `flush` would wait for the parent's.
+# At the fork, not at the child's first `put`: its threads would race, its `flush` wait for the parent's.
 os.register_at_fork(after_in_child=_start_all_afresh)

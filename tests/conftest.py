@@ -36,7 +36,7 @@ def settings_env(stack: "Stack") -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def tiny_bundle() -> "TinyBundle":
-    """A whole bundle with random weights, as (manifest, files): it loads and answers, its clusters mean little."""
+    """A whole bundle with random weights, as (manifest, files): it loads and answers, and knows little."""
     from tests.tiny_model import make_tiny_bundle  # noqa: PLC0415 - most tests need no torch
 
     return make_tiny_bundle()

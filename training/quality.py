@@ -28,11 +28,12 @@ def judge(
         pixels: (M, S, S, 3), not used in training, decoded with the model's own preprocess.
         random_state: for the sample that the silhouette is taken of.
     """
-    prediction = predictor(pixels)
-    nearest = prediction.nearest[:, 0]
+    parts = [predictor(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+    nearest = np.concatenate([part.nearest[:, 0] for part in parts])
+    projections = np.concatenate([part.projections for part in parts])
     return Quality(
         reconstruction=reconstruction_error(predictor, decoder, pixels),
-        silhouette=silhouette(prediction.projections, nearest, random_state),
+        silhouette=silhouette(projections, nearest, random_state),
         largest_share=float(shares(nearest, len(counts)).max()),
         n_empty=int((counts == 0).sum()),
     )

@@ -1,5 +1,6 @@
 """Gathers one message's pictures: fetched many at a time, each decoded as soon as it is there."""
 
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -20,11 +21,11 @@ MS: Final = 1000.0
 class Reader:
     """Uploads to pixels."""
 
-    def __init__(self, images: ImageSource, limits: DecodeLimits, decode_threads: int) -> None:
-        """Decode up to `decode_threads` pictures at once, over all messages."""
+    def __init__(self, images: ImageSource, limits: DecodeLimits, decode_threads: int | None) -> None:
+        """Decode up to `decode_threads` pictures at once, over all messages; None for one per core."""
         self._images = images
         self._limits = limits
-        self._pool = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(decode_threads or os.cpu_count(), thread_name_prefix="decode")
 
     def read(self, message: ClassifyImages, preprocess: Preprocess) -> list[Outcome | ShoalError]:
         """Give each reference its outcome so far, in the message's order.

@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -31,11 +33,11 @@ every_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 HUGE = 10**12
 
 
-def settings_for(endpoint: str, secret_key: str = "wrong", access_key: str = "someone") -> StoreSettings:
+def settings_for(endpoint: str, access_key: str = "someone", secret: str | None = None) -> StoreSettings:
     return StoreSettings(
         endpoint=endpoint,
         access_key=SecretStr(access_key),
-        secret_key=SecretStr(secret_key),
+        secret_key=SecretStr(secret or "wrong"),
         connect_timeout_s=0.5,
         timeout_s=0.5,
         max_retries=1,
@@ -47,7 +49,9 @@ def settings_for(endpoint: str, secret_key: str = "wrong", access_key: str = "so
 class Recorder(BaseHTTPRequestHandler):
     """Answers every read with a header that promises HUGE bytes and a body of three; notes the path."""
 
-    paths: list[str]
+    def __init__(self, paths: list[str], *connection: Any) -> None:
+        self.paths = paths
+        super().__init__(*connection)
 
     def do_GET(self) -> None:
         self.paths.append(self.path)
@@ -65,12 +69,12 @@ class Recorder(BaseHTTPRequestHandler):
 @contextmanager
 def recorder() -> Iterator[tuple[S3Store, list[str]]]:
     """A store at a server that only records; and the paths of its requests."""
-    handler = type("OwnRecorder", (Recorder,), {"paths": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    paths: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Recorder, paths)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         with closing(S3Store("bucket", settings_for(f"http://127.0.0.1:{server.server_port}"))) as store:
-            yield store, handler.paths
+            yield store, paths
         server.shutdown()
         thread.join()
 
@@ -90,7 +94,7 @@ def absent_server() -> Iterator[S3Store]:
 
 @pytest.fixture(scope="module")
 def missing_bucket(stack: Stack) -> Iterator[S3Store]:
-    settings = settings_for(stack.endpoint, stack.secret_key, stack.access_key)
+    settings = settings_for(stack.endpoint, stack.access_key, stack.secret_key)
     with closing(S3Store("no-such-bucket", settings)) as store:
         yield store
 

@@ -108,7 +108,7 @@ def test_clusterer_files_that_lack_an_array_are_refused(tiny_bundle: TinyBundle,
 
 
 def test_a_bundle_that_does_not_name_every_centroid_is_refused(tiny_bundle: TinyBundle) -> None:
-    clusters = json.loads(tiny_bundle[1][CLUSTERS])
+    clusters: list[object] = json.loads(tiny_bundle[1][CLUSTERS])
 
     for wrong in (clusters[:-1], clusters[::-1], []):
         with pytest.raises(BundleInvalid, match=r"clusters\.json .* does not name every centroid"):

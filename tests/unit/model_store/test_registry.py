@@ -64,7 +64,7 @@ def test_publishing_promotes_nothing(registry: Registry, publish: Publish) -> No
     publish("v1")
 
     assert registry.alias("champion") is None
-    with pytest.raises(NoChampion, match="default has no model yet: .*shoal train"):
+    with pytest.raises(NoChampion, match=r"default has no model yet: .*shoal train"):
         registry.current()
 
 
@@ -259,7 +259,7 @@ def test_a_missing_manifest_is_refused(store: MemoryStore, registry: Registry, p
     target = publish("v1")
     store.delete(LAYOUT.model("v1", MANIFEST))
 
-    with pytest.raises(BundleInvalid, match="lacks manifest.json"):
+    with pytest.raises(BundleInvalid, match=r"lacks manifest\.json"):
         registry.load(target, "cpu")
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -6,7 +7,7 @@ from model_store.layout import Layout
 from model_store.object_store import MemoryStore
 from model_store.results import Results, supersedes
 from producer.contracts import Cluster, ModelStamp, Result
-from producer.errors import AccessDenied, ObjectNotFound
+from producer.errors import AccessDenied, ObjectNotFound, ShoalError
 from producer.ulid import new_ulid
 from tests.racing import RACERS, race
 
@@ -134,11 +135,10 @@ def test_get_many_gives_those_that_exist(results: Results) -> None:
 
 def test_a_store_that_refuses_is_not_taken_for_a_lost_race() -> None:
     class Refusing(MemoryStore):
-        def put(self, key: str, data: bytes, **_condition: object) -> str:
-            raise AccessDenied(f"{key} {len(data)}")
-
-        def put_many(self, items: object, **_condition: object) -> dict[str, object]:
-            return {"default/results/im/img_1.json": AccessDenied(repr(items))}
+        def put_many(
+            self, items: Mapping[str, bytes], *, create_only: bool = False
+        ) -> dict[str, str | ShoalError]:
+            return dict.fromkeys(items, AccessDenied(f"create_only={create_only}"))
 
     with pytest.raises(AccessDenied):
         Results(Refusing(), "default").save([result()])

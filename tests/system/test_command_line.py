@@ -1,0 +1,149 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from console.guarded_process import GuardedProcess
+from tests.system.running_platform import picture, wait_until
+
+SHOAL = [sys.executable, "-m", "console.cli"]
+ROOT = Path(__file__).parents[2]
+QUICK = {
+    "SHOAL_TRAINING__FIT__RECIPE": "pixel",
+    "SHOAL_TRAINING__FIT__ARCHITECTURE__WIDTHS": "[8, 16]",
+    "SHOAL_TRAINING__FIT__MIN_STEPS": "20",
+    "SHOAL_TRAINING__FIT__MAX_STEPS": "20",
+    "SHOAL_WORKER__MODEL_POLL_S": "0.2",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+class Shell:
+    """Runs `shoal` in a folder, as a person would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {**os.environ, **QUICK, "PYTHONPATH": str(ROOT)}
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [*SHOAL, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def json(self, *arguments: str) -> dict[str, object]:
+        answer: dict[str, object] = json.loads(self.run(*arguments, "--json").splitlines()[-1])
+        return answer
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for i in range(60):
+        kind = folder / "abc"[i % 3]
+        kind.mkdir(parents=True, exist_ok=True)
+        (kind / f"{i}.png").write_bytes(picture(i % 3, i))
+    return folder
+
+
+@pytest.fixture
+def up(stack: object, shell: Shell) -> Iterator[Path]:
+    """`shoal up` in the shell's folder; gives its log. `stack` only tells whether the wheels are there."""
+    assert stack
+    log = shell.folder / "up.log"
+    with log.open("wb") as out:
+        process = GuardedProcess([*SHOAL, "up"], output=out, env=shell.env, cwd=shell.folder, grace_s=60)
+        try:
+            ready = ("worker ready", "trainer ready", "beat: Starting")
+            wait_until(lambda: all(r in log.read_text() for r in ready), 90, "up")
+            yield log
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path) -> None:
+    trained = shell.json("train", str(pictures), "--n-clusters", "3")
+    assert trained["promoted"] is True
+    submitted = shell.json("submit", str(pictures), "--wait")
+    assert submitted["submitted"] == 60
+    results = submitted["results"]
+    assert isinstance(results, list)
+    assert len(results) == 60
+    one = shell.json("result", results[0]["image_id"])
+    assert one["status"] in {"assigned", "unknown"}
+    status = shell.json("status")
+    assert {"broker_url", "store", "credentials_file", "workers", "lanes"} <= set(status)
+    (worker,) = status["workers"]  # type: ignore[misc]
+    assert worker["models"]["default"]["version"] == trained["version"]
+    assert "***" in shell.run("status").replace("\n", "")
+    assert str(trained["version"]) in shell.run("models", "show", str(trained["version"]))
+    again = shell.json("train", "--n-clusters", "3", "--seed", "1")  # from the ledger
+    assert again["n_images"] == 60
+    assert again["generation"] == 2
+    assert shell.json("models", "rollback")["version"] == trained["version"]
+    assert shell.json("models", "promote", str(again["version"]))["generation"] == 4
+    versions = json.loads(shell.run("models", "list", "--json"))
+    assert [v["aliases"] for v in versions] == [["previous"], ["champion"]]
+    assert "worker-1" in up.read_text()
+
+
+def test_up_stops_everything_and_hides_its_file(up: Path, shell: Shell) -> None:
+    env_file = shell.folder / ".shoal" / "stack.env"
+    assert env_file.stat().st_mode & 0o777 == 0o600
+    second = shell.run("up", status=1)
+    assert "error:" in second
+    assert up.exists()
+
+
+def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: Path, tmp_path: Path) -> None:
+    shell.run("train", str(pictures), "--n-clusters", "3", "--out", "bundle")
+    files = sorted(pictures.rglob("*.png"))
+    kinds = np.array([file.parent.name for file in files])
+    rng = np.random.default_rng(0)
+    images = np.stack([rng.integers(0, 60, (32, 32, 3), dtype=np.uint8) for _ in files])
+    for image, kind in zip(images, kinds, strict=True):
+        image[..., "abc".index(kind)] += 150
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", kinds)
+    arguments = ("evaluate", "--images", "x.npy", "--labels", "y.npy", "--bundle", "bundle")
+    for more in ((), ("--refit",), ("--refit", "--n-clusters", "3")):
+        answer = shell.json(*arguments, *more)
+        assert answer["n"] == 60
+        assert {"accuracy", "nmi", "ari"} <= set(answer)
+    assert shell.json(*arguments, "--refit")["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "nowhere", "--out", "x"), "nowhere"),
+        (("evaluate", "--images", "x", "--labels", "y", "--bundle", "."), "no manifest.json"),
+        (("submit", "nowhere"), "no credentials"),
+        (("demo", "--images", "nowhere"), "no folder nowhere"),
+        (("train", "x.npy", "--recipe", "magic", "--out", "x"), "x.npy"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_is_wrong(
+    shell: Shell, arguments: tuple[str, ...], said: str
+) -> None:
+    error = shell.run(*arguments, status=1)
+    assert said in error.replace("\n", " ")
+    assert "Traceback" not in error

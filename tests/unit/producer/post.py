@@ -1,0 +1,47 @@
+import json
+import threading
+
+from producer.contracts import ClassifyImages, ImageRef
+
+
+class Post:
+    """Stands where Redis does behind an `Outbox`: keeps what is published; can be held up, and can fail."""
+
+    def __init__(self) -> None:
+        self.messages: list[ClassifyImages] = []
+        self.error: Exception | None = None
+        self.reached = threading.Event()  # somebody is publishing, or has
+        self._let_through = threading.Event()
+        self._let_through.set()
+
+    def __call__(self, message: ClassifyImages) -> None:
+        self.reached.set()
+        assert self._let_through.wait(20)
+        if self.error is not None:
+            raise self.error
+        self.messages.append(message)
+
+    def hold(self) -> None:
+        self._let_through.clear()
+
+    def release(self) -> None:
+        self._let_through.set()
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(message.images) for message in self.messages]
+
+    @property
+    def image_ids(self) -> list[str]:
+        return [image.image_id for message in self.messages for image in message.images]
+
+
+def ref(number: int, key: str = "a/b.jpg") -> ImageRef:
+    return ImageRef(image_id=f"img_{number}", bucket="uploads", key=key)
+
+
+def size_on_the_wire(message: ClassifyImages) -> int:
+    """Bytes of the task's body as Celery writes it, before its base64."""
+    kwargs = message.model_dump(mode="json", exclude_none=True)
+    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    return len(json.dumps([[], kwargs, embed]))

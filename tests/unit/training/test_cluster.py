@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from model_store.clusterer import QUANTILES, Clusterer, unit_length
+from producer.errors import TrainingFailed
+from training.cluster import ClusterSettings, fit_clusterer
+
+D, K = 24, 4
+CENTRES = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0][:K]  # (K, D), orthonormal
+Floats = NDArray[np.float32]
+
+
+def blobs(n: int, seed: int, noise: float = 0.05) -> Floats:
+    """Draw (n, D) around K directions, the last one twice as wide."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(K, size=n)
+    width = noise * np.where(kinds == K - 1, 2.0, 1.0)[:, None]
+    return np.asarray(CENTRES[kinds] + width * rng.normal(size=(n, D)), np.float32)
+
+
+def settings(**changed: object) -> ClusterSettings:
+    return ClusterSettings.model_validate({"n_clusters": K, "n_components": 8, "n_init": 2} | changed)
+
+
+def unknown(clusterer: Clusterer, embeddings: Floats) -> NDArray[np.bool_]:
+    assignment = clusterer.assign(clusterer.project(embeddings))
+    far: NDArray[np.bool_] = assignment.distances > clusterer.unknown_distance[assignment.indices]
+    return far
+
+
+def test_the_arrays_are_those_of_sklearn() -> None:
+    embeddings = blobs(400, seed=0)
+
+    clusterer = fit_clusterer(embeddings, blobs(100, seed=1), settings(), random_state=3)
+
+    unit = unit_length(embeddings)
+    pca = PCA(8, random_state=3).fit(unit)
+    projections = np.ascontiguousarray(pca.transform(unit), np.float32)
+    kmeans = KMeans(K, n_init=2, random_state=3).fit(projections)
+    np.testing.assert_allclose(clusterer.centroids, kmeans.cluster_centers_, atol=1e-6)
+    np.testing.assert_array_equal(clusterer.assign(clusterer.project(embeddings)).indices, kmeans.labels_)
+    np.testing.assert_array_equal(clusterer.counts, np.bincount(kmeans.labels_))
+    np.testing.assert_allclose(clusterer.explained_variance, pca.explained_variance_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_false_alarms_on_fresh_pictures_are_near_the_rate(rate: float) -> None:
+    clusterer = fit_clusterer(
+        blobs(4000, seed=0), blobs(4000, seed=1), settings(false_alarm_rate=rate), random_state=0
+    )
+
+    alarms = unknown(clusterer, blobs(20_000, seed=2)).mean()
+
+    assert 0.5 * rate < alarms < 2 * rate
+
+
+def test_a_wide_cluster_has_no_more_false_alarms_than_twice_a_narrow_ones() -> None:
+    clusterer = fit_clusterer(blobs(4000, seed=0), blobs(4000, seed=1), settings(), random_state=0)
+    fresh = blobs(40_000, seed=2)
+
+    clusters = clusterer.assign(clusterer.project(fresh)).indices
+    alarms = [unknown(clusterer, fresh)[clusters == k].mean() for k in range(K)]
+
+    assert max(alarms) < 0.03
+    assert (
+        np.ptp(clusterer.unknown_distance) > 0.5 * clusterer.unknown_distance.min()
+    )  # the wide one's is wider
+
+
+def test_pictures_far_from_every_cluster_are_unknown() -> None:
+    clusterer = fit_clusterer(blobs(1000, seed=0), blobs(500, seed=1), settings(), random_state=0)
+    between = CENTRES[:2].sum(axis=0, keepdims=True)
+    elsewhere = np.concatenate([-CENTRES, between]).astype(np.float32)
+
+    assert unknown(clusterer, elsewhere).all()
+    assert not unknown(clusterer, CENTRES.astype(np.float32)).any()
+
+
+def test_distance_quantiles_are_each_clusters_own() -> None:
+    embeddings = blobs(400, seed=0)
+
+    clusterer = fit_clusterer(embeddings, blobs(100, seed=1), settings(), random_state=0)
+
+    assignment = clusterer.assign(clusterer.project(embeddings))
+    for k in range(K):
+        own = assignment.distances[assignment.indices == k]
+        np.testing.assert_allclose(clusterer.distance_quantiles[k], np.quantile(own, QUANTILES), atol=1e-5)
+
+
+def test_equal_seeds_give_equal_files() -> None:
+    embeddings, held_out = blobs(200, seed=0), blobs(50, seed=1)
+
+    first, again = (fit_clusterer(embeddings, held_out, settings(), random_state=1) for _ in range(2))
+
+    assert first.to_files() == again.to_files()
+
+
+def test_components_are_no_more_than_the_pictures_have() -> None:
+    narrow = blobs(60, seed=0)[:, :3]
+
+    clusterer = fit_clusterer(narrow, narrow, settings(n_components=32), random_state=0)
+
+    assert clusterer.components.shape == (3, 3)
+
+
+@pytest.mark.parametrize("n_held_out", [1, 4])
+def test_few_held_out_pictures_still_calibrate(n_held_out: int) -> None:
+    held_out = blobs(n_held_out, seed=1)
+
+    clusterer = fit_clusterer(blobs(100, seed=0), held_out, settings(), random_state=0)
+
+    assert not unknown(clusterer, held_out).any()
+    assert unknown(clusterer, (-CENTRES).astype(np.float32)).all()
+
+
+def test_too_few_pictures_say_how_many_it_takes_and_what_else_would_do() -> None:
+    with pytest.raises(
+        TrainingFailed, match=r"19 pictures .* 4 clusters: it takes 20, or a smaller n_clusters"
+    ):
+        fit_clusterer(blobs(19, seed=0), blobs(5, seed=1), settings(), random_state=0)
+
+
+def test_just_enough_pictures_are_clustered() -> None:
+    clusterer = fit_clusterer(blobs(20, seed=0), blobs(5, seed=1), settings(), random_state=0)
+
+    assert clusterer.counts.sum() == 20
