@@ -1,0 +1,110 @@
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model_store.predictor import Prediction
+from worker.batcher import Batcher
+
+
+class Model:
+    """Answers each picture with its own first byte; remembers batches; may be held up, or refuse a byte."""
+
+    def __init__(self, poison: int | None = None) -> None:
+        self.batches: list[int] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.started = threading.Event()
+        self._poison = poison
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        self.started.set()
+        assert self.go.wait(5)
+        self.batches.append(len(pixels))
+        first = pixels[:, 0, 0, :1].astype(np.float32)  # (B, 1)
+        if self._poison is not None and (first == self._poison).any():
+            raise RuntimeError("poison")
+        return Prediction(first, first.astype(np.int64), first, first[:, 0], first[:, 0] > 100)
+
+
+def pixels(*values: int) -> NDArray[np.uint8]:
+    return np.stack([np.full((4, 4, 3), value, np.uint8) for value in values])
+
+
+@pytest.fixture
+def batcher() -> Iterator[Batcher]:
+    made = Batcher(max_batch=8)
+    yield made
+    made.close()
+
+
+def hold(batcher: Batcher, model: Model) -> None:
+    """Keep the device busy with a batch of one until `model.go` is set."""
+    model.go.clear()
+    batcher.submit(model, pixels(0))
+    assert model.started.wait(5)
+
+
+def test_an_idle_device_takes_a_request_at_once(batcher: Batcher) -> None:
+    answer = batcher.submit(Model(), pixels(7, 8)).result(5)
+    assert answer.prediction.nearest[:, 0].tolist() == [7, 8]
+    assert answer.batch_size == 2
+
+
+def test_what_waits_for_a_busy_device_shares_a_batch_and_each_gets_its_own_rows(batcher: Batcher) -> None:
+    model = Model()
+    hold(batcher, model)
+    futures = [batcher.submit(model, pixels(i, i + 1)) for i in (10, 20, 30)]
+    model.go.set()
+    assert [f.result(5).prediction.nearest[:, 0].tolist() for f in futures] == [[10, 11], [20, 21], [30, 31]]
+    assert {f.result(5).batch_size for f in futures} == {6}
+
+
+def test_a_batch_never_passes_the_largest(batcher: Batcher) -> None:
+    model = Model()
+    hold(batcher, model)
+    futures = [batcher.submit(model, pixels(1, 2, 3)) for _ in range(4)]
+    model.go.set()
+    for future in futures:
+        future.result(5)
+    assert model.batches == [1, 6, 6]
+
+
+def test_two_models_never_share_a_batch(batcher: Batcher) -> None:
+    old, new = Model(), Model()
+    hold(batcher, old)
+    futures = [batcher.submit(model, pixels(1)) for model in (old, new, old)]
+    old.go.set()
+    for future in futures:
+        future.result(5)
+    assert (old.batches, new.batches) == ([1, 1, 1], [1])
+
+
+def test_a_request_that_fails_does_not_fail_its_neighbours(batcher: Batcher) -> None:
+    model = Model(poison=66)
+    hold(batcher, model)
+    good, bad, also_good = (batcher.submit(model, pixels(value)) for value in (1, 66, 2))
+    model.go.set()
+    assert good.result(5).prediction.nearest[0, 0] == 1
+    assert also_good.result(5).prediction.nearest[0, 0] == 2
+    with pytest.raises(RuntimeError, match="poison"):
+        bad.result(5)
+
+
+def test_the_device_thread_lives_on_after_a_failure(batcher: Batcher) -> None:
+    with pytest.raises(RuntimeError):
+        batcher.submit(Model(poison=1), pixels(1)).result(5)
+    assert batcher.submit(Model(), pixels(3)).result(5).batch_size == 1
+
+
+def test_closing_finishes_what_is_queued() -> None:
+    batcher, model = Batcher(8), Model()
+    hold(batcher, model)
+    future = batcher.submit(model, pixels(5))
+    model.go.set()
+    batcher.close()
+    assert future.done()
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(model, pixels(1))

@@ -1,0 +1,106 @@
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from model_store.layout import Layout
+from model_store.object_store import MemoryStore
+from model_store.registry import Registry
+from producer.errors import NoChampion
+from tests.tiny_model import TinyBundle
+from worker.model_cache import ModelCache
+
+POLL_S = 0.02
+
+
+class Shop:
+    """A registry in memory, and a cache that looks at it."""
+
+    def __init__(self, tiny: TinyBundle) -> None:
+        self.store = MemoryStore()
+        self.registry = Registry(self.store, "default")
+        self.manifest, self.files = tiny
+        self.cache = ModelCache(lambda name: Registry(self.store, name), "cpu", POLL_S)
+
+    def publish(self, version: str) -> None:
+        self.registry.publish(self.manifest.model_copy(update={"version": version}), self.files)
+
+    def serve(self, version: str) -> None:
+        self.publish(version)
+        self.registry.promote(version)
+
+    def version(self) -> str:
+        return self.cache.get("default", 5).stamp.version
+
+
+@pytest.fixture
+def shop(tiny_bundle: TinyBundle) -> Iterator[Shop]:
+    made = Shop(tiny_bundle)
+    yield made
+    made.cache.close()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "waited 5 s in vain"
+        time.sleep(0.01)
+
+
+def test_without_a_champion_it_says_what_is_waited_for(shop: Shop) -> None:
+    with pytest.raises(NoChampion, match="shoal train"):
+        shop.cache.get("default", 0.0)
+
+
+def test_whoever_waits_gets_the_first_champion(shop: Shop) -> None:
+    with pytest.raises(NoChampion):
+        shop.cache.get("default", 0.0)
+    shop.serve("v1")
+    assert shop.version() == "v1"
+
+
+def test_a_moved_champion_is_served_and_a_rollback_too(shop: Shop) -> None:
+    shop.serve("v1")
+    assert shop.version() == "v1"
+    shop.serve("v2")
+    eventually(lambda: shop.version() == "v2")
+    shop.registry.rollback()
+    eventually(lambda: shop.version() == "v1")
+    assert shop.cache.get("default", 0).stamp.generation == 3
+
+
+def test_a_model_in_hand_stays_whole_while_another_takes_its_place(shop: Shop) -> None:
+    shop.serve("v1")
+    held = shop.cache.get("default", 5)
+    shop.serve("v2")
+    eventually(lambda: shop.version() == "v2")
+    assert held.bundle.manifest.version == held.stamp.version == "v1"
+
+
+@pytest.mark.parametrize(
+    "file", ["encoder.safetensors", "kmeans.safetensors", "clusters.json", "manifest.json"]
+)
+def test_a_tampered_champion_is_refused_and_the_old_model_serves_on(shop: Shop, file: str) -> None:
+    shop.serve("v1")
+    assert shop.version() == "v1"
+    shop.publish("v2")
+    key = Layout("default").model("v2", file)
+    whole = shop.store.get(key).data
+    tampered = bytearray(whole)
+    tampered[len(whole) // 2] ^= 1
+    shop.cache.close()  # what happens between the two writes shall not be seen
+    shop.registry.promote("v2")
+    shop.store.put(key, bytes(tampered))
+    slot = shop.cache._slots["default"]
+    shop.cache._look("default", slot)
+    assert slot.problem
+    assert shop.version() == "v1"
+    shop.store.put(key, whole)
+    shop.cache._look("default", slot)
+    assert shop.version() == "v2"
+
+
+def test_serving_tells_each_collections_model(shop: Shop) -> None:
+    shop.serve("v1")
+    shop.version()
+    assert {name: stamp.version for name, stamp in shop.cache.serving().items()} == {"default": "v1"}

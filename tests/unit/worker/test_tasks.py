@@ -1,0 +1,140 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.exceptions import Reject
+
+from model_store.dead_letters import DeadLetters
+from model_store.object_store import MemoryStore
+from producer.contracts import ClassifyImages
+from producer.errors import NoChampion, StoreUnavailable
+from worker import tasks
+from worker.settings import WorkerSettings
+
+FIELDS = {"images": [{"image_id": "a", "bucket": "uploads", "key": "a.png"}]}
+
+
+class Again(Exception):
+    """What Celery's retry gives to be raised."""
+
+
+class Task:
+    """Celery's task as the code sees it: the request, and retry."""
+
+    def __init__(self, retries: int = 0, *, broker_up: bool = True) -> None:
+        self.request = SimpleNamespace(id="task-1", retries=retries)
+        self.countdowns: list[float] = []
+        self._broker_up = broker_up
+
+    def retry(self, *, exc: Exception, countdown: float, throw: bool) -> Exception:
+        assert not throw
+        if not self._broker_up:
+            raise Reject(exc, requeue=False)
+        self.countdowns.append(countdown)
+        return Again(f"attempt {self.request.retries + 1}")
+
+
+class Classifier:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.done: list[ClassifyImages] = []
+        self.failed: list[str] = []
+
+    def classify(self, message: ClassifyImages, attempt: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.done.append(message)
+
+    def fail(self, message: ClassifyImages, attempt: int, detail: str) -> None:
+        self.failed.append(detail)
+
+
+class Wired:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.classifier = Classifier()
+        self.settings = SimpleNamespace(worker=WorkerSettings())
+
+    def dead_letters(self, collection: str) -> DeadLetters:
+        return DeadLetters(self.store, collection)
+
+
+@pytest.fixture
+def wired(monkeypatch: pytest.MonkeyPatch) -> Wired:
+    context = Wired()
+    monkeypatch.setattr(tasks, "_context", context)
+    return context
+
+
+def run(task: Task, *args: Any, **fields: Any) -> None:
+    tasks.classify(task, *args, **fields)
+
+
+def test_a_good_message_is_classified_once(wired: Wired) -> None:
+    run(Task(), **FIELDS)
+    assert [message.images[0].image_id for message in wired.classifier.done] == ["a"]
+
+
+def test_without_a_model_the_message_goes_to_the_end_of_the_queue_and_no_attempt_is_counted(
+    wired: Wired,
+) -> None:
+    wired.classifier.error = NoChampion("none yet")
+    task = Task(retries=2)
+    with pytest.raises(Again, match="attempt 2"):
+        run(task, **FIELDS)
+    assert task.countdowns == [0.0]
+
+
+def test_what_may_pass_is_tried_again_later_each_time(wired: Wired) -> None:
+    wired.classifier.error = StoreUnavailable("away")
+    pauses = []
+    for retries in range(12):
+        task = Task(retries)
+        with pytest.raises(Again):
+            run(task, **FIELDS)
+        pauses += task.countdowns
+    assert 0.5 <= pauses[0] <= 1
+    assert 8 <= pauses[4] <= 16
+    assert max(pauses) <= 30
+
+
+def test_a_retry_that_cannot_be_published_requeues_the_message_in_hand(wired: Wired) -> None:
+    wired.classifier.error = StoreUnavailable("away")
+    with pytest.raises(Reject) as caught:
+        run(Task(broker_up=False), **FIELDS)
+    assert caught.value.requeue is True
+
+
+def test_an_unforeseen_error_is_tried_again_and_in_the_end_every_picture_fails_visibly(wired: Wired) -> None:
+    wired.classifier.error = ZeroDivisionError("bug")
+    with pytest.raises(Again):
+        run(Task(retries=6), **FIELDS)
+    assert wired.classifier.failed == []
+    run(Task(retries=7), **FIELDS)
+    assert wired.classifier.failed == ["ZeroDivisionError in the worker"]
+
+
+@pytest.mark.parametrize(
+    ("args", "fields"),
+    [
+        ((), {}),
+        ((), {"images": []}),
+        ((), {"images": "x"}),
+        (({"images": []},), {}),
+        ((), {**FIELDS, "schema_version": 2}),
+    ],
+)
+def test_a_message_that_breaks_the_contract_is_kept_as_it_came(
+    wired: Wired, args: tuple[Any, ...], fields: dict[str, Any]
+) -> None:
+    run(Task(), *args, **fields)
+    (letter,) = wired.store.list("default/dead/")
+    assert b"task-1" in wired.store.get(letter.key).data
+    assert wired.classifier.done == []
+
+
+def test_a_process_that_is_not_wired_gives_the_message_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_context", None)
+    with pytest.raises(Reject) as caught:
+        run(Task(), **FIELDS)
+    assert caught.value.requeue is True
