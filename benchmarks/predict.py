@@ -55,9 +55,8 @@ def main() -> None:
     architecture = Architecture()
     encoder = Encoder(architecture)
     predictor = Predictor(encoder, random_clusterer(architecture.embedding_dim), device)
-    print(
-        f"{architecture.input_size} px, {device}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"{architecture.input_size} px, {device}, torch {torch.__version__}, {threads} threads")
     print(f"{'batch':>6} {'predict images/s':>18} {'forward images/s':>18} {'ratio':>6}  predict spread")
     answer = {}
     for batch in BATCHES:
