@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import structlog
 from pydantic import Field, ValidationError
 
 from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
@@ -15,6 +16,8 @@ from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, Part, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
 from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
+
+log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 50  # of a compare-and-swap among racing promoters
 
@@ -61,12 +64,15 @@ class Registry:
         return Target(version=manifest.version, sha256=sha256(data))
 
     def versions(self) -> Iterator[Manifest]:
-        """List what is published, oldest first."""
+        """List what is published and can be read by this version of Shoal, oldest first."""
         keys = [
             info.key for info in self._store.list(self._layout.models()) if info.key.endswith("/" + MANIFEST)
         ]
         for key in keys:
-            yield Manifest.from_bytes(self._store.get(key).data)
+            try:
+                yield Manifest.from_bytes(self._store.get(key).data)
+            except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
+                log.warning("a version is passed over", key=key, reason=str(error))
 
     def manifest(self, version: str) -> tuple[Manifest, Target]:
         """Read one version's description.

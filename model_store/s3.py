@@ -1,6 +1,6 @@
 """An ObjectStore on S3: obstore where objects pass by the thousand, boto3 for everything else.
 
-The only module that knows either library's exceptions. Sixteen boto3 threads read 324 objects of
+Sixteen boto3 threads read 324 objects of
 3 KB a second where obstore in threads reads over 2,000, at a tenth of the CPU
 (`docs/decisions/0005-obstore.md`).
 """
@@ -14,30 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import boto3
 import obstore
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from obstore import exceptions as obs
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as FastStore
 
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
+from model_store.s3_errors import boto3_errors, obstore_errors
 from model_store.settings import StoreSettings
 from producer.errors import (
-    AccessDenied,
     ConfigurationError,
-    ObjectNotFound,
-    PreconditionFailed,
     ShoalError,
-    StoreUnavailable,
     TooLarge,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-NOT_FOUND = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"}
-DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
-CONDITION_FAILED = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
-KEY_REFUSED = {"InvalidRequest", "InvalidURI", "KeyTooLongError"}  # such as SeaweedFS for a key with `..`
 
 
 def s3_client(settings: StoreSettings) -> "S3Client":
@@ -68,7 +58,7 @@ def check_bucket(bucket: str, settings: StoreSettings) -> None:
         StoreUnavailable, AccessDenied: the store does not answer, or refuses.
     """
     client = s3_client(settings)
-    with contextlib.closing(client), _boto3_errors(f"bucket {bucket}"):
+    with contextlib.closing(client), boto3_errors(f"bucket {bucket}"):
         client.head_bucket(Bucket=bucket)
 
 
@@ -79,7 +69,7 @@ def create_bucket(bucket: str, settings: StoreSettings) -> bool:
         StoreUnavailable, AccessDenied: the store does not answer, or refuses.
     """
     client = s3_client(settings)
-    with contextlib.closing(client), _boto3_errors(f"bucket {bucket}"):
+    with contextlib.closing(client), boto3_errors(f"bucket {bucket}"):
         try:
             client.create_bucket(Bucket=bucket)
         except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
@@ -119,14 +109,14 @@ class S3Store:
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore."""
         if if_match is None and _plain(key):
-            with _obstore_errors(key):
+            with obstore_errors(key):
                 mode: Literal["create", "overwrite"] = "create" if create_only else "overwrite"
                 done = obstore.put(self._fast, key, data, mode=mode, use_multipart=False)
                 return (done["e_tag"] or "").strip('"')
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if create_only else {}
         if if_match is not None:
             condition = {"IfMatch": _quoted(if_match)}
-        with _boto3_errors(key, conditional=bool(condition)):
+        with boto3_errors(key, conditional=bool(condition)):
             answer = self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
             return answer["ETag"].strip('"')
 
@@ -151,14 +141,14 @@ class S3Store:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
         )
-        with _boto3_errors(prefix):
+        with boto3_errors(prefix):
             for page in pages:
                 for item in page.get("Contents", []):
                     yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
-        with _boto3_errors(key):
+        with boto3_errors(key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def close(self) -> None:
@@ -174,7 +164,7 @@ class S3Store:
             options["version"] = wanted.version_id
         if wanted.if_match is not None:
             options["if_match"] = _quoted(wanted.if_match)
-        with _obstore_errors(wanted.key):
+        with obstore_errors(wanted.key):
             found = obstore.get(self._fast, wanted.key, options=options)
             _check_size(wanted.key, found.meta["size"], max_bytes)
             return StoredObject(found.bytes().to_bytes(), (found.meta["e_tag"] or "").strip('"'))
@@ -183,7 +173,7 @@ class S3Store:
         options = {} if wanted.version_id is None else {"VersionId": wanted.version_id}
         if wanted.if_match is not None:
             options["IfMatch"] = _quoted(wanted.if_match)
-        with _boto3_errors(wanted.key, reading=True):
+        with boto3_errors(wanted.key, reading=True):
             found = self._client.get_object(Bucket=self.bucket, Key=wanted.key, **options)  # type: ignore[arg-type]
             with contextlib.closing(found["Body"]) as body:
                 _check_size(wanted.key, found["ContentLength"], max_bytes)
@@ -234,36 +224,3 @@ def _quoted(etag: str) -> str:
 def _check_size(key: str, size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
         raise TooLarge(f"{key} has {size_bytes} bytes, the limit is {max_bytes}")
-
-
-@contextlib.contextmanager
-def _obstore_errors(key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ObjectNotFound(f"no object {key}") from error
-    except (obs.AlreadyExistsError, obs.PreconditionError) as error:
-        raise PreconditionFailed(f"{key} exists or has changed") from error
-    except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
-        raise AccessDenied(f"the store refuses access to {key}") from error
-    except (obs.BaseError, OSError) as error:
-        raise StoreUnavailable(f"the store did not serve {key}: {str(error).splitlines()[0]}") from error
-
-
-@contextlib.contextmanager
-def _boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in CONDITION_FAILED or (conditional and code in NOT_FOUND):
-            raise PreconditionFailed(f"{key} exists or has changed") from error
-        if code in NOT_FOUND:
-            raise ObjectNotFound(f"no object {key}") from error
-        if reading and code in KEY_REFUSED:
-            raise ObjectNotFound(f"the store has no keys such as {key}: {code}") from error
-        if code in DENIED:
-            raise AccessDenied(f"the store refuses access to {key}: {code}") from error
-        raise StoreUnavailable(f"the store did not serve {key}: {code}") from error
-    except BotoCoreError as error:
-        raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error

@@ -106,7 +106,7 @@ def broker_errors(settings: BrokerSettings) -> Iterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, OperationalError, OSError) as error:
-        if "OOM command not allowed" in str(error):
+        if "used memory > 'maxmemory'" in str(error):  # redis-py cuts off the leading OOM, kombu rewraps
             raise QueueFull(f"the broker {settings.masked_url()} is at its memory limit") from error
         raise BrokerUnavailable(f"the broker {settings.masked_url()} does not answer: {error}") from error
 

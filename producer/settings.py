@@ -36,9 +36,11 @@ class BrokerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _schemes_are_redis(self) -> Self:
-        for url in filter(None, (self.url, self.training_url)):
-            if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss"}:
+        for url in (self.url, self.training_url):
+            if url is not None and urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss"}:
                 raise ValueError("a broker URL starts with redis:// or rediss://")
+            if url is not None and not (urlsplit(url.get_secret_value()).path.strip("/") or "0").isdecimal():
+                raise ValueError("a broker URL ends with the number of a database, such as /0")
         return self
 
     def for_training(self) -> "BrokerSettings":

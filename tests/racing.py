@@ -1,13 +1,25 @@
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
+from model_store.object_store import MemoryStore, StoredObject
 from producer.errors import ShoalError
 
 RACERS = 12
 T = TypeVar("T")
+
+
+class SlowStore(MemoryStore):
+    """Answers a read a moment late, so that who reads and then writes is overtaken in between."""
+
+    def get(self, key: str) -> StoredObject:
+        try:
+            return super().get(key)
+        finally:
+            time.sleep(0.002)
 
 
 def race(act: Callable[[int], T]) -> list[T | ShoalError]:

@@ -9,12 +9,12 @@ from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def store_settings(stack: Stack) -> StoreSettings:
     return StoreSettings(endpoint=stack.endpoint, credentials_file=stack.credentials_file, max_in_flight=16)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3_store(stack: Stack, store_settings: StoreSettings) -> Iterator[S3Store]:
     """The stack's bucket: use keys under `prefix`."""
     with closing(S3Store(stack.bucket, store_settings)) as store:

@@ -33,13 +33,15 @@ every_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 HUGE = 10**12
 
 
-def settings_for(endpoint: str, access_key: str = "someone", secret: str | None = None) -> StoreSettings:
+def settings_for(
+    endpoint: str, access_key: str = "someone", secret: str | None = None, timeout_s: float = 5.0
+) -> StoreSettings:
     return StoreSettings(
         endpoint=endpoint,
         access_key=SecretStr(access_key),
         secret_key=SecretStr(secret or "wrong"),
         connect_timeout_s=0.5,
-        timeout_s=0.5,
+        timeout_s=timeout_s,
         max_retries=1,
         retry_for_s=1,
         max_in_flight=4,
@@ -120,7 +122,7 @@ def test_an_absent_server_is_unavailable_in_bounded_time(
 @pytest.mark.parametrize("verb", [VERBS["get"], VERBS["swap"]], ids=["obstore", "boto3"])
 def test_a_silent_server_is_unavailable_in_bounded_time(verb: Callable[[S3Store], object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        settings = settings_for(f"http://127.0.0.1:{server.getsockname()[1]}")
+        settings = settings_for(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=0.2)
         started = time.monotonic()
 
         with closing(S3Store("bucket", settings)) as store, pytest.raises(StoreUnavailable):

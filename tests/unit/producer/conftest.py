@@ -22,9 +22,8 @@ def make_outbox(post: Post) -> Iterator[MakeOutbox]:
     made = []
 
     def make(**settings: float) -> Outbox:
-        made.append(
-            Outbox(post, ProducerSettings.model_validate({"linger_s": 0, "timeout_s": 10, **settings}))
-        )
+        defaults = {"linger_s": 0, "timeout_s": 10}
+        made.append(Outbox(post, ProducerSettings.model_validate(defaults | settings)))
         return made[-1]
 
     yield make

@@ -1,5 +1,7 @@
 import json
 import threading
+import time
+from collections.abc import Callable
 
 from producer.contracts import ClassifyImages, ImageRef
 
@@ -38,6 +40,13 @@ class Post:
 
 def ref(number: int, key: str = "a/b.jpg") -> ImageRef:
     return ImageRef(image_id=f"img_{number}", bucket="uploads", key=key)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.002)
 
 
 def size_on_the_wire(message: ClassifyImages) -> int:

@@ -87,19 +87,16 @@ def test_app_acknowledges_late_and_waits_as_long_as_the_settings_say() -> None:
     ],
 )
 def test_broker_that_does_not_answer_is_unavailable_and_named_without_its_password(error: Exception) -> None:
-    with (
-        pytest.raises(BrokerUnavailable, match=r"redis://\*\*\*@broker:6379/3") as caught,
-        broker_errors(settings()),
-    ):
+    with pytest.raises(BrokerUnavailable) as caught, broker_errors(settings()):
         raise error
 
     assert caught.value.__cause__ is error
-    assert "secret" not in str(caught.value)
+    assert "redis://***@broker:6379/3" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [ResponseError, OutOfMemoryError, OperationalError])
 def test_broker_out_of_memory_is_a_full_queue(kind: type[Exception]) -> None:
-    error = kind("OOM command not allowed when used memory > 'maxmemory'.")
+    error = kind("command not allowed when used memory > 'maxmemory'.")
 
     with pytest.raises(QueueFull, match="memory limit"), broker_errors(settings()):
         raise error

@@ -83,9 +83,7 @@ def test_message_holds_at_most_256_references(post: Post, make_outbox: MakeOutbo
     assert sum(post.sizes) == 601
 
 
-@pytest.mark.parametrize(
-    "letter", ["a", "é", "😀", "\x01", '"'], ids=["ascii", "é", "emoji", "control", "quote"]
-)
+@pytest.mark.parametrize("letter", ["a", "é", "😀", "\x01", '"'], ids=["a", "e", "emoji", "control", "quote"])
 def test_message_with_the_longest_keys_stays_under_64_kib(
     letter: str, post: Post, make_outbox: MakeOutbox, address: Address
 ) -> None:
@@ -129,12 +127,8 @@ def test_references_leave_in_the_order_of_their_arrival_and_addresses_never_mix(
     outbox.flush(SOON_S)
 
     sent_to = [Address(message.collection, message.lane, message.job_id) for message in post.messages]
-    assert list(zip(sent_to, post.sizes, strict=True)) == [
-        (address, 1),
-        (address, 2),
-        (other, 1),
-        (address, 1),
-    ]
+    assert sent_to == [address, address, other, address]
+    assert post.sizes == [1, 2, 1, 1]
     assert post.image_ids == [f"img_{number}" for number in range(5)]
 
 
@@ -203,13 +197,15 @@ def test_flush_is_not_prolonged_by_what_others_put_meanwhile(address: Address) -
     go_on = threading.Event()
     go_on.set()
     outbox = Outbox(publish, ProducerSettings(linger_s=0))
-    outbox.put(ref(1), address)
+    sent = outbox.put(ref(1), address)
 
-    outbox.flush(SOON_S)
+    try:
+        outbox.flush(SOON_S)
+    finally:
+        go_on.clear()
+        outbox.stop()
 
-    assert outbox.unsent > 0
-    go_on.clear()
-    outbox.stop()
+    assert sent.done()
 
 
 def test_flush_that_runs_out_of_time_says_how_many_are_unsent(

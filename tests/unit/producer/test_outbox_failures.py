@@ -5,7 +5,7 @@ import pytest
 from producer.errors import BrokerUnavailable, QueueFull, ShoalError
 from producer.outbox import Address
 from tests.unit.producer.conftest import MakeOutbox
-from tests.unit.producer.post import Post, ref
+from tests.unit.producer.post import Post, ref, wait_until
 
 SOON_S = 5.0
 
@@ -19,8 +19,7 @@ def test_failure_is_told_by_the_future_and_by_the_next_put(
     sent = outbox.put(ref(1), address)
 
     assert isinstance(sent.exception(SOON_S), QueueFull)
-    while outbox.unsent:
-        pass
+    wait_until(lambda: outbox.unsent == 0)
     with pytest.raises(QueueFull, match="1 references were not sent: no room"):
         outbox.put(ref(2), address)
 
@@ -100,8 +99,7 @@ def test_every_flush_under_way_hears_of_a_failure(
 
     with ThreadPoolExecutor(3) as threads:
         flushes = [threads.submit(outbox.flush, SOON_S) for _ in range(3)]
-        while outbox._hurry < 3:
-            pass
+        wait_until(lambda: outbox._hurry == 3)
         post.error = BrokerUnavailable("gone")
         post.release()
 

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from pathlib import Path
 
+REPOSITORY = Path(__file__).parents[3]
 # The parent's sender is held up while it forks; the child tells what happened to it by its exit status.
 SCRIPT = """
 import os
@@ -34,7 +36,7 @@ assert post.image_ids == ["img_1", "img_2"], post.image_ids
 
 def run(child: str, *, locked: bool = False) -> None:
     script = SCRIPT.format(child=child, locked=locked)
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=20, cwd=REPOSITORY)
 
 
 def test_child_sends_its_own_references_and_not_its_parents() -> None:
@@ -66,6 +68,6 @@ if os.fork() == 0:
 assert os.wait()[1] == 0
 """
 
-    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=20)
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=20, cwd=REPOSITORY)
 
     assert ended.returncode == 0

@@ -33,7 +33,7 @@ def test_time_survives_the_way_there_and_back() -> None:
     assert ulid_time(new_ulid(1_700_000_000.25)) == datetime.fromtimestamp(1_700_000_000.25, tz=UTC)
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # the first, the last of the year 9999, the next, the last
     "stranger", ["0" * 26, "76EZ91ZPZZ" + "Z" * 16, "76EZ91ZQ00" + "0" * 16, "7" + "Z" * 25]
 )
 def test_every_id_that_matches_has_a_time(stranger: str) -> None:
