@@ -56,6 +56,7 @@ class Platform:
     uploads: S3Store
     workdir: Path
     collection: str
+    log: Path | None = None  # of the worker that runs, if one does
 
     def environment(self, **more: str) -> dict[str, str]:
         return {
@@ -67,6 +68,11 @@ class Platform:
             "OMP_NUM_THREADS": "1",
             **more,
         }
+
+    def log_text(self) -> str:
+        """Give what the running worker has said so far."""
+        assert self.log is not None
+        return self.log.read_text()
 
     @contextlib.contextmanager
     def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:

@@ -91,8 +91,10 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     assert one["status"] in {"assigned", "unknown"}
     status = shell.json("status")
     assert {"broker_url", "store", "credentials_file", "workers", "lanes"} <= set(status)
-    (worker,) = status["workers"]  # type: ignore[misc]
-    assert worker["models"]["default"]["version"] == trained["version"]
+    workers = status["workers"]
+    assert isinstance(workers, list)
+    assert len(workers) == 1
+    assert workers[0]["models"]["default"]["version"] == trained["version"]
     assert "***" in shell.run("status").replace("\n", "")
     assert str(trained["version"]) in shell.run("models", "show", str(trained["version"]))
     again = shell.json("train", "--n-clusters", "3", "--seed", "1")  # from the ledger

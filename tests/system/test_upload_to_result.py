@@ -9,6 +9,7 @@ from celery import Celery
 from PIL import Image
 
 from model_store.ledger import Ledger
+from model_store.registry import Registry
 from producer.broker import redis_client
 from producer.contracts import ClassifyImages, ImageRef
 from producer.ulid import new_ulid
@@ -17,45 +18,40 @@ from tests.system.running_platform import Platform, wait_until
 READY = "worker ready"
 
 
-def test_every_submitted_picture_is_answered_by_the_champion(platform: Platform) -> None:
-    version = platform.promote_tiny_model()
-    refs = platform.upload_kinds("plain", 300)
-    with platform.running("worker", READY):
-        results = platform.results(refs, platform.submit(refs))
+def test_every_submitted_picture_is_answered_by_the_champion(serving: Platform) -> None:
+    version = Registry(serving.store, serving.collection).current().version
+    refs = serving.upload_kinds("plain", 300)
+    results = serving.results(refs, serving.submit(refs))
     answered = [result for result in results.values() if result.status in {"assigned", "unknown"}]
     assert len(answered) == 300
     assert {result.model.version for result in answered if result.model} == {version}
-    rows = list(Ledger(platform.store, platform.collection).rows())
+    rows = list(Ledger(serving.store, serving.collection).rows())
     assert sorted(row.ref.image_id for row in rows) == sorted(ref.image_id for ref in refs)
 
 
-def test_pictures_of_one_kind_share_a_cluster(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    refs = platform.upload_kinds("kinds", 60)
-    with platform.running("worker", READY):
-        results = platform.results(refs, platform.submit(refs))
+def test_pictures_of_one_kind_share_a_cluster(serving: Platform) -> None:
+    refs = serving.upload_kinds("kinds", 60)
+    results = serving.results(refs, serving.submit(refs))
     clusters = [results[ref.image_id].cluster for ref in refs]
     ids = [cluster.id for cluster in clusters if cluster]
     assert [len(set(ids[kind::3])) for kind in range(3)] == [1, 1, 1]
     assert len(set(ids)) == 3
 
 
-def test_one_bad_picture_never_disturbs_its_neighbours(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    good = platform.upload_kinds("good", 5)
+def test_one_bad_picture_never_disturbs_its_neighbours(serving: Platform) -> None:
+    good = serving.upload_kinds("good", 5)
     pixel = BytesIO()
     Image.new("RGB", (1, 1), "red").save(pixel, "GIF")
     odd = {
         "missing": ImageRef(image_id="missing", bucket="uploads", key="no/such/key.jpg"),
         "stranger": ImageRef(image_id="stranger", bucket="elsewhere", key="a.jpg"),
-        "text": platform.upload("text", b"this is not a picture"),
-        "gif": platform.upload("gif", pixel.getvalue()),
-        "huge": platform.upload("huge", png_header(50_000, 50_000)),
+        "text": serving.upload("text", b"this is not a picture"),
+        "gif": serving.upload("gif", pixel.getvalue()),
+        "huge": serving.upload("huge", png_header(50_000, 50_000)),
     }
-    message = ClassifyImages(collection=platform.collection, images=(*good, *odd.values()))
-    with platform.running("worker", READY):
-        platform.send(message)
-        results = platform.results(list(message.images))
+    message = ClassifyImages(collection=serving.collection, images=(*good, *odd.values()))
+    serving.send(message)
+    results = serving.results(list(message.images))
     assert all(results[ref.image_id].status in {"assigned", "unknown"} for ref in [*good, odd["gif"]])
     codes = {name: error.code for name in odd if (error := results[name].error)}
     assert codes == {
@@ -67,47 +63,40 @@ def test_one_bad_picture_never_disturbs_its_neighbours(platform: Platform) -> No
     assert all(results[name].status == "rejected" for name in codes)
 
 
-def test_a_duplicate_message_leaves_one_result_and_one_ledger_row_per_picture(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    refs = platform.upload_kinds("twice", 6)
-    message = ClassifyImages(collection=platform.collection, images=tuple(refs))
-    with platform.running("worker", READY) as log:
-        platform.send(message)
-        platform.send(message)
-        wait_until(lambda: log.read_text().count("message done") == 2, 30, "both deliveries")
-    assert len(platform.results(refs)) == 6
-    assert len(list(Ledger(platform.store, platform.collection).rows())) == 6
+def test_a_duplicate_message_leaves_one_result_and_one_ledger_row_per_picture(serving: Platform) -> None:
+    refs = serving.upload_kinds("twice", 6)
+    message = ClassifyImages(collection=serving.collection, images=tuple(refs))
+    serving.send(message)
+    serving.send(message)
+    wait_until(lambda: serving.log_text().count(message.message_id) == 2, 30, "both deliveries")
+    assert len(serving.results(refs)) == 6
+    assert len(list(Ledger(serving.store, serving.collection).rows())) == 6
 
 
-def test_a_plain_celery_client_is_served(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    ref = platform.upload(f"{platform.collection}/celery.png", platform_picture())
+def test_a_plain_celery_client_is_served(serving: Platform) -> None:
+    ref = serving.upload(f"{serving.collection}/celery.png", platform_picture())
     message = {
         "schema_version": 1,
         "message_id": new_ulid(),
-        "collection": platform.collection,
+        "collection": serving.collection,
         "images": [{"image_id": ref.image_id, "bucket": ref.bucket, "key": ref.key}],
     }
-    with (
-        platform.running("worker", READY),
-        Celery(broker=platform.broker.url.get_secret_value(), set_as_current=False) as client,
-    ):
+    with Celery(broker=serving.broker.url.get_secret_value(), set_as_current=False) as client:
         client.send_task("shoal.classify.v1", kwargs=message)
-        results = platform.results([ref])
+        results = serving.results([ref])
     assert results[ref.image_id].status in {"assigned", "unknown"}
 
 
-def test_a_raw_message_as_a_node_client_writes_it_is_served(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    ref = platform.upload(f"{platform.collection}/node.png", platform_picture())
+def test_a_raw_message_as_a_node_client_writes_it_is_served(serving: Platform) -> None:
+    ref = serving.upload(f"{serving.collection}/node.png", platform_picture())
     kwargs = {
         "message_id": new_ulid(),
-        "collection": platform.collection,
+        "collection": serving.collection,
         "images": [{"image_id": ref.image_id, "bucket": ref.bucket, "key": ref.key}],
     }
-    with platform.running("worker", READY), redis_client(platform.broker) as client:
+    with redis_client(serving.broker) as client:
         client.lpush("interactive", json.dumps(envelope(kwargs)))
-        results = platform.results([ref])
+        results = serving.results([ref])
     assert results[ref.image_id].status in {"assigned", "unknown"}
 
 
@@ -121,14 +110,13 @@ def test_messages_wait_for_a_first_model(platform: Platform) -> None:
     assert {result.model.version for result in results.values() if result.model} == {version}
 
 
-def test_a_message_that_breaks_the_contract_is_kept_and_the_worker_goes_on(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    ref = platform.upload(f"{platform.collection}/after.png", platform_picture())
-    with platform.running("worker", READY), redis_client(platform.broker) as client:
-        client.lpush("interactive", json.dumps(envelope({"images": "none", "note": platform.collection})))
-        assert platform.results([ref], platform.submit([ref]))
-    letters = [platform.store.get(info.key).data for info in platform.store.list("default/dead/")]
-    assert any(platform.collection.encode() in letter for letter in letters)
+def test_a_message_that_breaks_the_contract_is_kept_and_the_worker_goes_on(serving: Platform) -> None:
+    ref = serving.upload(f"{serving.collection}/after.png", platform_picture())
+    with redis_client(serving.broker) as client:
+        client.lpush("interactive", json.dumps(envelope({"images": "none", "note": serving.collection})))
+        assert serving.results([ref], serving.submit([ref]))
+    letters = [serving.store.get(info.key).data for info in serving.store.list("default/dead/")]
+    assert any(serving.collection.encode() in letter for letter in letters)
 
 
 def platform_picture() -> bytes:
