@@ -26,10 +26,10 @@ def wait_until_ready(broker: BrokerSettings, store: StoreSettings, timeout_s: fl
         ConfigurationError: something did not within `timeout_s`; says what, where and which setting.
     """
     give_up_at = time.monotonic() + timeout_s
-    _wait_for("broker", broker.masked_url(), "SHOAL_BROKER__URL", lambda: ping(broker), give_up_at)
+    wait_for("broker", broker.masked_url(), "SHOAL_BROKER__URL", lambda: ping(broker), give_up_at)
     for bucket in (store.bucket, *store.allowed_buckets):
         where = f"bucket {bucket} at {store.endpoint or 'AWS'}"
-        _wait_for("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store), give_up_at)
+        wait_for("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store), give_up_at)
 
 
 def ping(broker: BrokerSettings) -> None:
@@ -42,7 +42,12 @@ def ping(broker: BrokerSettings) -> None:
         client.ping()
 
 
-def _wait_for(what: str, where: str, setting: str, probe: Callable[[], None], give_up_at: float) -> None:
+def wait_for(what: str, where: str, setting: str, probe: Callable[[], object], give_up_at: float) -> None:
+    """Call `probe` until it does not raise, at most until `give_up_at` on the monotonic clock.
+
+    Raises:
+        ConfigurationError: it never did, or was refused; names what, where and the setting.
+    """
     said_at = float("-inf")
     while True:
         try:

@@ -3,7 +3,9 @@
 import os
 import socket
 import sys
+import time
 import warnings
+from functools import partial
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,7 +14,7 @@ from celery.exceptions import SecurityWarning
 
 from console.output import err
 from model_store.process_settings import ProcessSettings, load_settings
-from model_store.readiness import wait_until_ready
+from model_store.readiness import wait_for, wait_until_ready
 from model_store.s3 import create_bucket
 
 LONELY = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}  # nobody listens
@@ -64,7 +66,9 @@ def init(
 ) -> None:
     """Create the buckets that the settings name, where they are missing; then check that all answers."""
     settings = load_settings(ProcessSettings)
+    give_up_at = time.monotonic() + timeout_s
     for bucket in (settings.store.bucket, *settings.store.allowed_buckets):
-        new = create_bucket(bucket, settings.store)
-        err.print(f"bucket {bucket}: {'created' if new else 'exists'}")
+        where = f"bucket {bucket} at {settings.store.endpoint or 'AWS'}"
+        wait_for("store", where, "SHOAL_STORE__*", partial(create_bucket, bucket, settings.store), give_up_at)
+        err.print(f"{where}: there", highlight=False)
     wait_until_ready(settings.broker, settings.store, timeout_s)
