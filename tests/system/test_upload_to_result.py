@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -68,7 +69,8 @@ def test_a_duplicate_message_leaves_one_result_and_one_ledger_row_per_picture(se
     message = ClassifyImages(collection=serving.collection, images=tuple(refs))
     serving.send(message)
     serving.send(message)
-    wait_until(lambda: serving.log_text().count(message.message_id) == 2, 30, "both deliveries")
+    done = re.compile(f"message done.*{message.message_id}")
+    wait_until(lambda: len(done.findall(serving.log_text())) == 2, 30, "both deliveries")
     assert len(serving.results(refs)) == 6
     assert len(list(Ledger(serving.store, serving.collection).rows())) == 6
 
