@@ -1,3 +1,4 @@
+import os
 import shutil
 import tempfile
 import time
@@ -12,7 +13,18 @@ from console.server import Server
 from console.stack_folder import StackFolder, StackState, write_private
 
 PORT_ATTEMPTS = 4
+# what a shell may hold about other servers, and would be laid over this stack's own
+ELSEWHERE = (
+    "BROKER__TRAINING_URL",
+    *(f"STORE__{n}" for n in ("ACCESS_KEY", "SECRET_KEY", "REGION", "MORE_UPLOADS_BUCKETS")),
+)
 BROKER_PORT = "valkey.port"
+
+
+def forget_other_servers() -> None:
+    """Take what this process's environment says about other servers out of it, children included."""
+    for name in ELSEWHERE:
+        os.environ.pop(f"SHOAL_{name}", None)
 
 
 class Stack:

@@ -11,12 +11,16 @@
 ```
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from producer.contracts import NAME_PATTERN
+from producer.errors import InvalidReference
 from producer.ulid import ulid_time
 
+COLLECTION: Final = re.compile(NAME_PATTERN.strip("^$"))
 MANIFEST: Final = "manifest.json"
 AliasName = Literal["champion", "challenger", "previous"]
 
@@ -26,6 +30,17 @@ class Layout:
     """The keys of one collection."""
 
     collection: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that would lead out of the collection.
+
+        Raises:
+            InvalidReference: it is not a collection's name.
+        """
+        if not COLLECTION.fullmatch(self.collection):
+            raise InvalidReference(
+                f"{self.collection!r} is no name for a collection: letters, digits and . _ ~ -"
+            )
 
     def result(self, image_id: str) -> str:
         """Where the latest result of an image lies."""

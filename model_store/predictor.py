@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model_store.autoencoder import Encoder, to_images
 from model_store.clusterer import QUANTILES, Clusterer
+from producer.errors import ConfigurationError
 
 N_NEAREST = 4  # A: the assigned cluster and up to three alternatives
 
@@ -103,7 +104,17 @@ class Predictor:
 
 
 def best_device(wanted: str = "auto") -> str:
-    """Resolve `auto` to `cuda` where there is one, else `cpu`."""
+    """Resolve `auto` to `cuda` where there is one, else `cpu`.
+
+    Raises:
+        ConfigurationError: CUDA is asked for and torch sees none.
+    """
+    present = torch.cuda.is_available()
+    if wanted.startswith("cuda") and not present:
+        raise ConfigurationError(
+            f"the device is to be {wanted!r} and torch sees no CUDA: set it to 'auto' or 'cpu', or install "
+            "the driver and a CUDA build of torch"
+        )
     if wanted != "auto":
         return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if present else "cpu"

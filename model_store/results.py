@@ -7,10 +7,15 @@ one of an older submission under the same model.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import structlog
+from pydantic import ValidationError
+
 from model_store.layout import Layout
 from model_store.object_store import Get, ObjectStore, StoredObject
 from producer.contracts import Result
 from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError
+
+log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 20  # of a compare-and-swap among workers that write the same picture
 
@@ -66,7 +71,7 @@ class Results:
             except ObjectNotFound:  # erased in between
                 etag, replace = None, True
             else:
-                etag, replace = present.etag, supersedes(result, Result.model_validate_json(present.data))
+                etag, replace = present.etag, self._replaces(result, present)
             if not replace:
                 return
             try:
@@ -77,6 +82,16 @@ class Results:
                 continue
             return
         raise PreconditionFailed(f"{key} kept changing")
+
+    @staticmethod
+    def _replaces(result: Result, present: StoredObject) -> bool:
+        try:
+            return supersedes(result, Result.model_validate_json(present.data))
+        except ValidationError as error:  # damaged, or of a later version of Shoal that was rolled back
+            log.warning(
+                "a stored result cannot be read and is replaced", image_id=result.image_id, reason=str(error)
+            )
+            return True
 
 
 def supersedes(new: Result, old: Result) -> bool:

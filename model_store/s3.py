@@ -7,8 +7,9 @@ Sixteen boto3 threads read 324 objects of
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
@@ -23,6 +24,7 @@ from model_store.settings import StoreSettings
 from producer.errors import (
     ConfigurationError,
     ShoalError,
+    StoreUnavailable,
     TooLarge,
 )
 
@@ -89,6 +91,7 @@ class S3Store:
         self.bucket = bucket
         self._client = s3_client(settings)
         self._fast = _fast_store(bucket, settings)
+        self._window = settings.max_in_flight
         self._pool = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix=f"s3-{bucket}")
 
     def get(self, key: str) -> StoredObject:
@@ -99,12 +102,16 @@ class S3Store:
         self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once."""
-        futures = {self._pool.submit(self._get, wanted, max_bytes): i for i, wanted in enumerate(gets)}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None and not isinstance(error, ShoalError):
-                raise error
-            yield futures[future], error or future.result()
+        waiting = enumerate(gets)
+        on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
+        while True:
+            for position, wanted in islice(waiting, self._window - len(on_their_way)):
+                on_their_way[self._pool.submit(self._get_or_error, wanted, max_bytes)] = position
+            if not on_their_way:
+                return
+            done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield on_their_way.pop(future), future.result()
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore."""
@@ -155,6 +162,14 @@ class S3Store:
         """Let go of threads and connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
+
+    def _get_or_error(self, wanted: Get, max_bytes: int) -> StoredObject | ShoalError:
+        try:
+            return self._get(wanted, max_bytes)
+        except ShoalError as error:
+            return error
+        except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
+            return StoreUnavailable(f"the client failed on {wanted.key!r}: {type(error).__name__}: {error}")
 
     def _get(self, wanted: Get, max_bytes: int) -> StoredObject:
         if not _plain(wanted.key):

@@ -31,6 +31,8 @@ def obstore_errors(key: str) -> Iterator[None]:
     except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
         raise AccessDenied(f"the store refuses access to {key}") from error
     except (obs.BaseError, OSError) as error:
+        if "status code: 400" in str(error):  # such as a version id that is none
+            raise ObjectNotFound(f"the store has no such object: {key}") from error
         raise StoreUnavailable(f"the store did not serve {key}: {str(error).splitlines()[0]}") from error
 
 

@@ -15,6 +15,7 @@ from producer.ulid import PATTERN, new_ulid
 MAX_IMAGES_PER_MESSAGE = 256
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_KEY_BYTES = 1024  # S3's own limit
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 
 Lane = Literal["interactive", "bulk"]
 Status = Literal["assigned", "unknown", "rejected", "failed"]
@@ -41,8 +42,9 @@ def _at_most_a_key(key: str) -> str:
 
 
 # These become parts of keys in the bucket, hence the narrow alphabet.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Key = Annotated[str, StringConstraints(min_length=1), AfterValidator(_at_most_a_key)]
+HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,1024}$")]  # goes into a request
 MessageId = Annotated[str, StringConstraints(pattern=PATTERN)]
 
 
@@ -58,8 +60,8 @@ class ImageRef(Contract):
     image_id: Name
     bucket: Name = Field(description="a bucket that the worker's settings allow, never a URL")
     key: Key
-    version_id: str | None = Field(None, max_length=1024, description="this version of the object, if given")
-    etag: str | None = Field(None, max_length=256, description="reject with fetch.changed if it differs")
+    version_id: HeaderText | None = Field(None, description="this version of the object, if given")
+    etag: HeaderText | None = Field(None, description="reject with fetch.changed if it differs")
     allow_training: bool = Field(True, description="false keeps the picture out of every retraining")
 
 

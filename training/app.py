@@ -83,7 +83,8 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("trainer ready", schedule=settings.training.schedule, every_s=settings.training.every_s)
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Let go of everything."""
+        """Let the run in hand end, then let go of what it needs."""
+        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
         if hasattr(worker, "shoal"):
             worker.shoal.close()
 

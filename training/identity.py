@@ -5,11 +5,11 @@ from collections.abc import Collection
 
 from producer.ulid import ALPHABET
 
-LENGTH = 4  # 32 ** 4: a million ids a collection
+LENGTH = 6  # 32 ** 6: a thousand million, so that chance does not bring one back
 
 
 def fresh_ids(n: int, taken: Collection[str] = ()) -> list[str]:
-    """Make `n` ids such as `c_9f2k` that are not among `taken`."""
+    """Make `n` ids such as `c_9f2k7m` that are not among `taken`."""
     ids: list[str] = []
     while len(ids) < n:
         candidate = "c_" + "".join(secrets.choice(ALPHABET.lower()) for _ in range(LENGTH))

@@ -22,7 +22,7 @@ from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from model_store.predictor import best_device
 from model_store.registry import Alias, Registry
-from producer.errors import ShoalError
+from producer.errors import BundleInvalid, ShoalError
 from training.corpus import Corpus
 from training.dataset import from_encoded
 from training.progress import Progress
@@ -121,7 +121,11 @@ class Retraining:
         """Judge the champion on the candidate's held-out pictures; None if there is none to compare with."""
         if champion is None:
             return None
-        bundle = self._registry.load(champion, best_device(self._training.fit.device))
+        try:
+            bundle = self._registry.load(champion, best_device(self._training.fit.device))
+        except BundleInvalid as error:
+            log.warning("the champion may not serve, and is not compared", reason=str(error))
+            return None
         if bundle.manifest.preprocess != self._training.preprocess:
             log.warning(
                 "the champion sees pictures of another size, and is not compared", version=champion.version

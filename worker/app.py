@@ -69,7 +69,8 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("worker ready", device=worker.shoal.device, threads=settings.worker.threads)
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Let go of everything, after the pool has finished its messages."""
+        """Let the pool finish the messages in hand, then let go of what they need."""
+        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
         if hasattr(worker, "shoal"):
             worker.shoal.close()
 

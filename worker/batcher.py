@@ -41,7 +41,7 @@ class _Request:
 
 
 class Batcher:
-    """The one thread that touches the device."""
+    """The one thread on which pictures are predicted."""
 
     def __init__(self, max_batch: int) -> None:
         """Start the device thread; `max_batch` pictures at most in one pass."""

@@ -74,7 +74,8 @@ class Classifier:
     def fail(self, message: ClassifyImages, attempt: int, detail: str) -> None:
         """Give every picture of the message a `failed` result: we could not do it, after all attempts."""
         outcomes: list[Outcome] = [Failed("internal", detail)] * len(message.images)
-        self._write(message, outcomes, Pass(stamp=None, attempt=attempt))
+        stamp = self.models.serving().get(message.collection)  # without it an older result would stay
+        self._write(message, outcomes, Pass(stamp=stamp, attempt=attempt))
 
     def close(self) -> None:
         """Finish what is on the device, let go of threads."""
@@ -90,7 +91,7 @@ class Classifier:
         )
 
     def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
-        read = self._reader.read(message, model.bundle.manifest.preprocess)
+        read = self._reader.read(message, model.bundle.manifest.preprocess, stop_at_error=not last)
         outcomes: list[Outcome] = []
         for outcome in read:
             if not isinstance(outcome, ShoalError):

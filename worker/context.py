@@ -13,7 +13,7 @@ from model_store.predictor import best_device
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
-from producer.broker import redis_client
+from producer.broker import classify_queues, redis_client
 from producer.errors import NoChampion
 from worker.batcher import Batcher
 from worker.classifier import Classifier
@@ -60,6 +60,7 @@ class Context:
             device,
             self.models.serving,
         )
+        self.queues = {queue.name for queue in classify_queues(settings.broker)}
         self._stores = (store, *uploads.values())
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from producer.errors import BundleInvalid, NoChampion, ShoalError
 
 log = structlog.get_logger(__name__)
 
+CROWDED_WAIT_S: Final = 0.1  # while another message waits for the same collection's first model
 SAY_EVERY_S: Final = 30.0  # a problem that stays the same
 
 
@@ -36,6 +37,8 @@ class _Slot:
     served: ServedModel | None = None
     problem: str = "not looked yet"
     said_at: float = 0.0
+    awaited: bool = False
+    refused: int | None = None  # generation of a champion that may not serve
 
 
 class ModelCache:
@@ -65,7 +68,14 @@ class ModelCache:
         if new:
             self._look(collection, slot)
         with self._changed:
-            self._changed.wait_for(lambda: slot.served is not None, timeout_s)
+            # one message waits for the collection; more would keep every thread from the other collections
+            first = slot.served is None and not slot.awaited
+            slot.awaited = slot.awaited or first
+            try:
+                patience_s = timeout_s if first else min(timeout_s, CROWDED_WAIT_S)
+                self._changed.wait_for(lambda: slot.served is not None, patience_s)
+            finally:
+                slot.awaited = slot.awaited and not first
             if slot.served is None:
                 raise NoChampion(slot.problem)
             return slot.served
@@ -93,10 +103,13 @@ class ModelCache:
             try:
                 registry = self._registry(collection)
                 alias = registry.current()
+                if alias.generation == slot.refused and time.monotonic() - slot.said_at < SAY_EVERY_S:
+                    return  # downloading it again every few seconds would not mend it
                 if slot.served is None or slot.served.stamp.generation != alias.generation:
+                    slot.refused = alias.generation
                     served = self._load(registry, alias, slot.served)
                     with self._changed:
-                        slot.served, slot.problem = served, ""
+                        slot.served, slot.problem, slot.refused = served, "", None
                         self._changed.notify_all()
             except ShoalError as error:
                 self._note(collection, slot, error)

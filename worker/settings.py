@@ -24,7 +24,7 @@ class WorkerSettings(BaseModel):
     model_wait_s: float = Field(
         10.0, gt=0, description="a message holds a thread this long for a first model"
     )
-    max_attempts: int = Field(8, gt=0, description="of a message, before its unread pictures fail")
+    max_attempts: int = Field(20, gt=0, description="of a message, before its unread pictures fail")
     max_backoff_s: float = Field(30.0, gt=0, description="longest pause between attempts")
 
 

@@ -9,7 +9,7 @@ from celery.app.task import Task
 from celery.exceptions import Reject
 from pydantic import ValidationError
 
-from producer.broker import CLASSIFY
+from producer.broker import CLASSIFY, INTERACTIVE
 from producer.contracts import ClassifyImages
 from producer.errors import NoChampion, TransientError
 from producer.ulid import new_ulid
@@ -26,31 +26,40 @@ def serve_with(context: Context) -> None:
     _context = context
 
 
+class AnyFields(Task):  # type: ignore[misc]
+    """A task whose message may have fields of any name, `self` too, on which Celery's own call stumbles."""
+
+    def __call__(self, /, *args: Any, **fields: Any) -> Any:  # noqa: ANN401 - any JSON may arrive
+        """Run the task."""
+        return self.run(*args, **fields)
+
+
 def register(app: Celery) -> None:
     """Add the task to an app."""
-    app.task(classify, name=CLASSIFY, bind=True, max_retries=None)
+    app.task(classify, name=CLASSIFY, base=AnyFields, bind=True, max_retries=None)
 
 
-def classify(task: Task, *args: Any, **fields: Any) -> None:  # noqa: ANN401 - any JSON may arrive
+def classify(task: Task, /, *args: Any, **fields: Any) -> None:  # noqa: ANN401 - any JSON may arrive
     """Do one message; acknowledged when this returns."""
     context = _context
     if context is None:
         raise Reject("this worker is not wired", requeue=True)
+    task.request.retries = task.request.retries or 0  # foreign clients send null
     attempt = task.request.retries + 1
-    with structlog.contextvars.bound_contextvars(message_id=fields.get("message_id", task.request.id)):
+    fields.setdefault("message_id", new_ulid())  # of one submission: its retries carry it on
+    with structlog.contextvars.bound_contextvars(message_id=fields["message_id"]):
         try:
             _classify(context, task, args, fields, attempt)
         except NoChampion as error:
             # to the end of the queue, so that other collections get their turn; does not count as an attempt
             task.request.retries -= 1
-            raise _again(task, error, 0.0) from error
-        except TransientError as error:
-            pause_s = min(2.0 ** (attempt - 1), context.settings.worker.max_backoff_s)
-            pause_s *= random.uniform(0.5, 1)  # noqa: S311 - jitter
-            log.warning(
-                "message will be tried again", attempt=attempt, pause_s=round(pause_s, 1), reason=str(error)
-            )
-            raise _again(task, error, pause_s) from error
+            raise _again(context, task, fields, error, 0.0) from error
+        except Exception as error:
+            worker = context.settings.worker
+            pause_s = min(2.0 ** min(attempt - 1, 10), worker.max_backoff_s) * random.uniform(0.5, 1)  # noqa: S311
+            say = log.warning if isinstance(error, TransientError) else log.exception
+            say("message will be tried again", attempt=attempt, pause_s=round(pause_s, 1), reason=str(error))
+            raise _again(context, task, fields, error, pause_s) from error
 
 
 def _classify(
@@ -66,17 +75,22 @@ def _classify(
     except TransientError:
         raise
     except Exception as error:
-        log.exception("message failed in an unforeseen way", attempt=attempt)
         if attempt < context.settings.worker.max_attempts:
-            raise TransientError(f"{type(error).__name__}: {error}") from error
+            raise
+        log.exception("message failed in an unforeseen way", attempt=attempt)
         context.classifier.fail(message, attempt, f"{type(error).__name__} in the worker")
 
 
-def _again(task: Task, error: Exception, pause_s: float) -> Exception:
+def _again(
+    context: Context, task: Task, fields: dict[str, Any], error: Exception, pause_s: float
+) -> Exception:
     """Put the message back: a copy is published, then the one in hand acknowledged."""
+    # by name, since a foreign client's exchange may lead nowhere
+    name = (task.request.delivery_info or {}).get("routing_key")
+    queue = name if name in context.queues else INTERACTIVE
     again: Exception
     try:
-        again = task.retry(exc=error, countdown=pause_s, throw=False)
+        again = task.retry(kwargs=fields, exc=error, countdown=pause_s, queue=queue, throw=False)
     except Reject:  # the copy could not be published, and Celery would drop the message
         again = Reject(error, requeue=True)
     return again

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from console.demo import DemoReport, digits, folder, run_demo
 from console.output import Bars, err, print_json, table
-from console.stack import Stack
+from console.stack import Stack, forget_other_servers
 from model_store.process_settings import load_settings
 from model_store.settings import StoreSettings
 from producer.settings import BrokerSettings
@@ -26,13 +26,14 @@ def demo(
     images: Annotated[
         Path | None, typer.Option(help="folder of pictures; default: handwritten digits")
     ] = None,
-    n_clusters: Annotated[int | None, typer.Option(help="K")] = None,
+    n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
     out: Annotated[Path, typer.Option(help="folder for the contact sheet and the worker's log")] = FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
 ) -> None:
     """Start servers, train, submit, classify, and draw a contact sheet; leaves only the sheet behind."""
     pictures = digits() if images is None else folder(images)
     out.mkdir(parents=True, exist_ok=True)
+    forget_other_servers()
     err.print("starting Valkey and SeaweedFS")
     with Stack() as stack, Bars() as bars:
         settings = _settings(stack, n_clusters)

@@ -36,7 +36,7 @@ def evaluate(
     ] = None,
     refit: Annotated[bool, typer.Option(help="fit PCA and KMeans anew on these pictures")] = False,
     n_clusters: Annotated[
-        int | None, typer.Option(help="with --refit; default: as many as there are labels")
+        int | None, typer.Option(min=1, help="with --refit; default: as many as there are labels")
     ] = None,
     collection: Annotated[str, typer.Option(help="whose models")] = "default",
     seed: Annotated[int, typer.Option(help="of the refit")] = 0,

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from celery import Celery
+from celery.beat import Scheduler
 from celery.exceptions import SecurityWarning
 
 from console.output import err
@@ -51,14 +52,12 @@ def _serve(app: Celery, role: str) -> NoReturn:
     sys.exit(process.exitcode)
 
 
-def beat(
-    state: Annotated[str, typer.Option(help="file in which the last run is kept")] = "/tmp/shoal-beat",  # noqa: S108
-) -> None:
+def beat() -> None:
     """Run beat: asks for retraining when it is due. Several are harmless."""
     from training.app import app  # noqa: PLC0415 - reads the trainer's settings
 
-    sys.argv[:] = ["shoal-beat"]
-    app.start(["beat", "--schedule", state, "--pidfile", ""])
+    # in memory: Celery's own keeps a pickle on disk, and what a run's slot guards need not be remembered
+    app.Beat(scheduler=Scheduler, quiet=True).run()
 
 
 def init(

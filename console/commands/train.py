@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from console.output import Bars, err, print_json
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
+from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from model_store.registry import Alias
 from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
+from producer.errors import ConfigurationError
 from producer.ulid import new_ulid
 from training.progress import Progress
 from training.settings import Settings
@@ -31,11 +34,11 @@ def train(
         typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
-    n_clusters: Annotated[int | None, typer.Option(help="K")] = None,
+    n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
     recipe: Annotated[str | None, typer.Option(help="objective of the autoencoder")] = None,
     input_size: Annotated[int | None, typer.Option(help="side of the network's input: 32, 64 or 96")] = None,
-    epochs: Annotated[int | None, typer.Option(help="at most")] = None,
-    seed: Annotated[int | None, typer.Option(help="equal seeds give equal models on a CPU")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="at most")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="equal seeds give equal models on a CPU")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     out: Annotated[
         Path | None, typer.Option(help="write the bundle to this folder; needs no servers")
@@ -44,6 +47,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object at the end")] = False,
 ) -> None:
     """Train a model, publish it, and make it the champion. Further settings: SHOAL_TRAINING__..."""
+    Layout(collection)  # a wrong name is told before the work, not after it
     settings = _overridden(
         {
             "cluster": {"n_clusters": n_clusters},
@@ -72,6 +76,7 @@ def retrain(
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
     """Ask the trainer for a run on the ledger; it promotes the new model only if it is better."""
+    Layout(collection)
     settings = load_settings(Settings)
     broker = settings.broker.for_training()
     slot = f"manual-{new_ulid().lower()}"
@@ -91,7 +96,12 @@ def _overridden(given: dict[str, Any]) -> Settings:
     """Lay what was given on the command line over the settings."""
     settings = load_settings(Settings)
     merged = _merge(settings.training.model_dump(), given)
-    return settings.model_copy(update={"training": type(settings.training).model_validate(merged)})
+    try:
+        training = type(settings.training).model_validate(merged)
+    except ValidationError as error:
+        faults = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"these options do not fit: {faults}") from error
+    return settings.model_copy(update={"training": training})
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from console.output import err
-from console.stack import Stack
+from console.stack import Stack, forget_other_servers
 from console.stack_folder import write_private
 from console.supervisor import Child, Supervisor
 from model_store.process_settings import PREFIX, STACK_FILE
+from producer.errors import ConfigurationError
 
 DATA_DIR = STACK_FILE.parent
-EXTERNAL = ("SHOAL_BROKER__URL", "SHOAL_STORE__ENDPOINT")
+BROKER_URL, STORE_ENDPOINT = "SHOAL_BROKER__URL", "SHOAL_STORE__ENDPOINT"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def up(
 ) -> None:
     """Start servers, workers, trainer and beat; Ctrl-C stops all.
 
-    With SHOAL_BROKER__URL and SHOAL_STORE__ENDPOINT set, those servers are used and none is started.
+    With SHOAL_BROKER__URL set, the servers of the settings are used and none is started.
     """
     with _servers(data_dir) as environment:
         for name in (*(f"worker-{i + 1}" for i in range(workers)), "trainer", "beat"):
@@ -41,19 +42,18 @@ def up(
 @contextlib.contextmanager
 def _servers(data_dir: Path) -> Iterator[dict[str, str]]:
     """Give the environment of the servers: those that are set, or embedded ones."""
-    given = [name for name in EXTERNAL if name in os.environ]
-    if len(given) == len(EXTERNAL):
+    if BROKER_URL in os.environ:
         err.print("using the servers of the environment")
         yield {}
         return
-    if given:
-        raise typer.BadParameter(
-            f"{given[0]} is set, the other of {' and '.join(EXTERNAL)} is not: set both or none"
-        )
+    if STORE_ENDPOINT in os.environ:
+        raise ConfigurationError(f"{STORE_ENDPOINT} is set and {BROKER_URL} is not: set both, or neither")
+    forget_other_servers()
     err.print(f"starting Valkey and SeaweedFS, data in {data_dir}/")
     with Stack(data_dir) as stack:
         environment = stack.environment()
-        env_file = data_dir / STACK_FILE.name
+        env_file = STACK_FILE  # in this folder, wherever the data is: here it is looked for
+        env_file.parent.mkdir(exist_ok=True)
         write_private(env_file, "".join(f"{name}={value}\n" for name, value in environment.items()))
         err.print(
             f"S3 at {stack.endpoint}; other shoal commands in this folder find the servers by themselves"
@@ -71,5 +71,5 @@ def _children(workers: int, environment: dict[str, str], data_dir: Path) -> list
     return [
         *(Child(f"worker-{i + 1}", [*shoal, "worker"], env, grace_s=30) for i in range(workers)),
         Child("trainer", [*shoal, "trainer"], env, grace_s=30),
-        Child("beat", [*shoal, "beat", "--state", str(data_dir / "beat")], env),
+        Child("beat", [*shoal, "beat"], env),
     ]

@@ -74,7 +74,7 @@ def test_rows_are_read_back_as_appended(ledger: Ledger) -> None:
 
 
 def test_a_part_holds_all_that_is_known_of_a_picture(store: MemoryStore, ledger: Ledger) -> None:
-    ledger.append(MESSAGE, [ref("img_1", etag="of the message")], [assigned("img_1")], [PROJECTION])
+    ledger.append(MESSAGE, [ref("img_1", etag="of-the-message")], [assigned("img_1")], [PROJECTION])
 
     table = pq.read_table(io.BytesIO(store.get(Layout("default").ledger_part(MESSAGE)).data))
 

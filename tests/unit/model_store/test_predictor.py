@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from model_store.bundle import PROBE_TOLERANCE
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from model_store.predictor import N_NEAREST, Prediction, Predictor, best_device
+from producer.errors import ConfigurationError
 from tests.tiny_model import N_CLUSTERS, TinyModel, tiny_model, tiny_pixels
 
 FLOATS = ("projections", "distances", "typicality")
@@ -195,7 +196,13 @@ def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert best_device() == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert best_device() == "cpu"
-    assert best_device("cuda:1") == "cuda:1"
+    assert best_device("cpu") == "cpu"
+
+
+def test_a_cuda_device_that_is_not_there_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match="set it to 'auto' or 'cpu'"):
+        best_device("cuda:1")
 
 
 @pytest.mark.gpu

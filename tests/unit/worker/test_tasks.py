@@ -7,7 +7,7 @@ from celery.exceptions import Reject
 from model_store.dead_letters import DeadLetters
 from model_store.object_store import MemoryStore
 from producer.contracts import ClassifyImages
-from producer.errors import NoChampion, StoreUnavailable
+from producer.errors import AccessDenied, NoChampion, PreconditionFailed, StoreUnavailable
 from worker import tasks
 from worker.settings import WorkerSettings
 
@@ -22,12 +22,14 @@ class Task:
     """Celery's task as the code sees it: the request, and retry."""
 
     def __init__(self, retries: int = 0, *, broker_up: bool = True) -> None:
-        self.request = SimpleNamespace(id="task-1", retries=retries)
+        self.request = SimpleNamespace(id="task-1", retries=retries, delivery_info={"routing_key": "bulk"})
         self.countdowns: list[float] = []
+        self.sent: tuple[str, Any] = ("", None)
         self._broker_up = broker_up
 
-    def retry(self, *, exc: Exception, countdown: float, throw: bool) -> Exception:
+    def retry(self, *, kwargs: Any, exc: Exception, countdown: float, queue: str, throw: bool) -> Exception:
         assert not throw
+        self.sent = (queue, kwargs)
         if not self._broker_up:
             raise Reject(exc, requeue=False)
         self.countdowns.append(countdown)
@@ -39,6 +41,7 @@ class Classifier:
         self.error: Exception | None = None
         self.done: list[ClassifyImages] = []
         self.failed: list[str] = []
+        self.cannot_write: Exception | None = None
 
     def classify(self, message: ClassifyImages, attempt: int) -> None:
         if self.error is not None:
@@ -46,6 +49,8 @@ class Classifier:
         self.done.append(message)
 
     def fail(self, message: ClassifyImages, attempt: int, detail: str) -> None:
+        if self.cannot_write is not None:
+            raise self.cannot_write
         self.failed.append(detail)
 
 
@@ -54,6 +59,7 @@ class Wired:
         self.store = MemoryStore()
         self.classifier = Classifier()
         self.settings = SimpleNamespace(worker=WorkerSettings())
+        self.queues = {"interactive", "bulk"}
 
     def dead_letters(self, collection: str) -> DeadLetters:
         return DeadLetters(self.store, collection)
@@ -110,7 +116,7 @@ def test_an_unforeseen_error_is_tried_again_and_in_the_end_every_picture_fails_v
     with pytest.raises(Again):
         run(Task(retries=6), **FIELDS)
     assert wired.classifier.failed == []
-    run(Task(retries=7), **FIELDS)
+    run(Task(retries=19), **FIELDS)
     assert wired.classifier.failed == ["ZeroDivisionError in the worker"]
 
 
@@ -131,6 +137,44 @@ def test_a_message_that_breaks_the_contract_is_kept_as_it_came(
     (letter,) = wired.store.list("default/dead/")
     assert b"task-1" in wired.store.get(letter.key).data
     assert wired.classifier.done == []
+
+
+@pytest.mark.parametrize(
+    "error", [AccessDenied("no"), PreconditionFailed("kept changing"), RuntimeError("bug")]
+)
+def test_a_message_whose_failure_cannot_be_stored_is_never_given_up(wired: Wired, error: Exception) -> None:
+    wired.classifier.error = wired.classifier.cannot_write = error
+    with pytest.raises(Again):
+        run(Task(retries=100), **FIELDS)
+
+
+def test_a_dead_letter_that_cannot_be_stored_is_tried_again(
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AccessDenied("no")
+
+    monkeypatch.setattr(wired.store, "put", refuse)
+    with pytest.raises(Again):
+        run(Task(), images="broken")
+
+
+def test_a_retry_goes_back_to_its_own_queue_and_keeps_its_message_id(wired: Wired) -> None:
+    wired.classifier.error = StoreUnavailable("away")
+    for routing_key, queue in (("bulk", "bulk"), ("nowhere", "interactive")):
+        task = Task()
+        task.request.delivery_info = {"routing_key": routing_key}
+        with pytest.raises(Again):
+            run(task, **FIELDS)
+        assert task.sent[0] == queue
+        assert len(task.sent[1]["message_id"]) == 26
+
+
+def test_null_retries_of_a_foreign_client_count_as_none(wired: Wired) -> None:
+    task = Task()
+    task.request.retries = None
+    run(task, **FIELDS)
+    assert len(wired.classifier.done) == 1
 
 
 def test_a_process_that_is_not_wired_gives_the_message_back(monkeypatch: pytest.MonkeyPatch) -> None:
