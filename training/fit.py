@@ -44,6 +44,8 @@ def fit_autoencoder(
     validation: NDArray[np.uint8],
     settings: FitSettings,
     *,
+    rows: NDArray[np.intp] | None = None,
+    validation_rows: NDArray[np.intp] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> FittedAutoencoder:
@@ -53,6 +55,8 @@ def fit_autoencoder(
         pixels: (N, S, S, 3) uint8; may be a memory map, of which one batch at a time is read.
         validation: (V, S, S, 3) uint8, V at least 1: pictures kept out of training, to see a plateau by.
         settings: what to train, and for how long.
+        rows: which of `pixels` to train on, sorted; default: all. Nothing else of them is read.
+        validation_rows: which of `validation` to use, sorted; default: all.
         on_epoch: called after each epoch; an exception raised in it ends the run.
         on_step: called after each step with steps done and steps planned.
 
@@ -64,15 +68,20 @@ def fit_autoencoder(
         ConfigurationError: the recipe or the device does not exist.
     """
     started = time.perf_counter()
-    plan = plan_steps(len(pixels), settings)
-    _check("training", pixels, settings)
-    _check("validation", validation, settings)
+    chosen = (
+        _rows("training", pixels, rows, settings),
+        _rows("validation", validation, validation_rows, settings),
+    )
+    plan = plan_steps(len(chosen[0]), settings)
     device = settings.torch_device()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
-        objective = recipe(settings.recipe)(settings.architecture, settings.augmentation)
-        corpora = [Pictures(array, objective.targets(array)) for array in (pixels, validation)]
-        run = Run(objective.to(device), corpora[0], corpora[1], settings, plan)
+        objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
+        corpora = [
+            Pictures(array, taken, objective.targets(array, taken))
+            for array, taken in zip((pixels, validation), chosen, strict=True)
+        ]
+        run = Run(objective, corpora[0], corpora[1], settings, plan)
         history, stopped_early = run.train(on_epoch, on_step)
     kept = objective.cpu().eval()
     seconds = time.perf_counter() - started
@@ -102,13 +111,17 @@ def embed(
     return embeddings
 
 
-def _check(name: str, pixels: NDArray[np.uint8], settings: FitSettings) -> None:
-    """Refuse pictures that the architecture is not for, and none at all."""
+def _rows(
+    name: str, pixels: NDArray[np.uint8], rows: NDArray[np.intp] | None, settings: FitSettings
+) -> NDArray[np.intp]:
+    """Give the rows to use; refuse pictures that the architecture is not for, and none at all."""
     side = settings.architecture.input_size
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
         raise TrainingFailed(
             f"{name} pictures are {pixels.dtype} {pixels.shape}, needed is uint8 (N, {side}, {side}, 3): "
             "decode them with this input_size"
         )
-    if not len(pixels):
+    taken = np.arange(len(pixels)) if rows is None else rows
+    if not len(taken):
         raise TrainingFailed(f"there are no {name} pictures")
+    return taken

@@ -16,6 +16,8 @@ from producer.errors import TrainingFailed
 from training.fit_settings import FitSettings, Plan
 from training.recipes import Batch, Losses, Objective
 
+LEAST_SCHEDULE = 20  # steps; a tenth of ten is a warm-up of one, by which torch divides by zero
+
 MAX_GRADIENT_NORM = 5.0  # only a burst is cut; ordinary steps stay under it
 LEAST_GAIN = 1e-3  # share of the best validation loss by which a better one must be better
 
@@ -39,16 +41,20 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures (N, S, S, 3) uint8 with what they are regressed onto, (N, T) float32 or nothing."""
+    """M of N pictures: `rows` (M,) of `pixels` (N, S, S, 3) uint8; targets (M, T) float32 or nothing."""
 
     pixels: NDArray[np.uint8]
+    rows: NDArray[np.intp]
     targets: NDArray[np.float32] | None
 
-    def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
-        """Read these rows, and only these, onto the device."""
-        rows = np.sort(rows)  # a memory-mapped file is then read forwards
-        pixels = torch.from_numpy(self.pixels[rows]).to(device)
-        targets = None if self.targets is None else torch.from_numpy(self.targets[rows]).to(device)
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, chosen: NDArray[np.intp], device: torch.device) -> Batch:
+        """Read these of the M, and only these, onto the device."""
+        chosen = np.sort(chosen)  # a memory-mapped file is then read forwards
+        pixels = torch.from_numpy(self.pixels[self.rows[chosen]]).to(device)
+        targets = None if self.targets is None else torch.from_numpy(self.targets[chosen]).to(device)
         return Batch(pixels, targets)
 
 
@@ -84,8 +90,9 @@ class Run:
         self.optimiser = torch.optim.AdamW(
             objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, plan.n_steps, pct_start=0.1)
-        self.rows = shuffled(len(pictures.pixels), plan.batch_size, settings.random_state)
+        n_steps = max(plan.n_steps, LEAST_SCHEDULE)
+        self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, n_steps, pct_start=0.1)
+        self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
 
     def train(self, on_epoch: OnEpoch | None, on_step: OnStep | None) -> tuple[list[EpochReport], bool]:
@@ -137,7 +144,7 @@ class Run:
     def _validate(self) -> MeanLosses:
         """Measure the losses on pictures kept out of training, with the same views every time."""
         self.objective.eval()
-        n, size = len(self.validation.pixels), self.plan.batch_size
+        n, size = len(self.validation), self.plan.batch_size
         # equal parts: a loss that compares within a batch means something else on a small remainder
         parts = np.array_split(np.arange(n), -(-n // size))
         cuda = [self.device] if self.device.type == "cuda" else []

@@ -20,7 +20,9 @@ class FitSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str = Field(
-        "pure", description="objective: pixel (reconstruction only) or pure (self-supervised)"
+        "pure",
+        description="objective: pixel (reconstruction only), pure (self-supervised) or distilled "
+        "(from a frozen teacher, best for photographs; needs the extra `teacher`)",
     )
     architecture: Architecture = Field(Architecture(), description="shapes of encoder and decoder")
     augmentation: Augmentation = Field(Augmentation(), description="how far random views may differ")

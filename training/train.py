@@ -188,7 +188,12 @@ def _split(n: int, settings: TrainSettings) -> _Split:
 def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progress) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
-        corpus.pixels[split.rows], corpus.pixels[split.held_out], settings.fit, on_step=progress.advance
+        corpus.pixels,
+        corpus.pixels,
+        settings.fit,
+        rows=split.rows,
+        validation_rows=split.held_out,
+        on_step=progress.advance,
     )
     last = fitted.history[-1]
     progress.note(

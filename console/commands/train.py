@@ -35,7 +35,9 @@ def train(
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
     n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
-    recipe: Annotated[str | None, typer.Option(help="objective of the autoencoder")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="pixel, pure, or distilled (best for photographs)")
+    ] = None,
     input_size: Annotated[int | None, typer.Option(help="side of the network's input: 32, 64 or 96")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="at most")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="equal seeds give equal models on a CPU")] = None,

@@ -2,17 +2,21 @@
 
 - `pixel`: reconstruction only.
 - `pure`: reconstruction, and agreement between random views; no outside weights.
+- `distilled`: reconstruction, and the features of a frozen teacher.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from producer.errors import ConfigurationError
+from training.recipes.distilled import Distilled
 from training.recipes.objective import Batch, Losses, Objective
 from training.recipes.pixel import Pixel
 from training.recipes.pure import Pure
 
-RECIPES: Mapping[str, type[Objective]] = MappingProxyType({"pixel": Pixel, "pure": Pure})
+RECIPES: Mapping[str, type[Objective]] = MappingProxyType(
+    {"distilled": Distilled, "pixel": Pixel, "pure": Pure}
+)
 
 
 def recipe(name: str) -> type[Objective]:

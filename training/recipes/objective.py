@@ -1,8 +1,8 @@
 """What a recipe is: pictures in, named losses out, over one encoder and one decoder.
 
 ```
-fit -> objective.targets(pixels)     once per array, before the first step; cached by fit
-    -> objective(Batch)              every step: {"total": ..., "reconstruction": ..., ...}
+fit -> objective.targets(pixels, rows)   once for training, once for validation, before the first step
+    -> objective(Batch)                  every step: {"total": ..., "reconstruction": ..., ...}
 ```
 
 An objective may own heads, prototypes or a teacher: they live in it, and go when training ends.
@@ -39,12 +39,19 @@ class Objective(nn.Module):
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
 
-    def targets(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        """Give what the pictures (N, S, S, 3) are regressed onto, (N, T) in their order, or None.
+    def targets(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
+        """Give what the pictures are regressed onto, or None.
 
         Asked once for the training pictures and then once for the validation pictures.
+
+        Args:
+            pixels: (N, S, S, 3) uint8; may be a memory map.
+            rows: (M,), which of them.
+
+        Returns:
+            (M, T) in the order of `rows`.
         """
-        _ = pixels
+        _ = pixels, rows
         return None
 
     def forward(self, batch: Batch) -> Losses:

@@ -161,3 +161,18 @@ def test_embed_gives_the_same_whatever_the_batch() -> None:
     encoder, pixels = Encoder(SMALL), two_kinds(10)
 
     np.testing.assert_allclose(embed(encoder, pixels, 3), embed(encoder, pixels, 10), rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_of_ten_steps_is_a_run() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), dtype=np.uint8)
+    architecture = Architecture(widths=(8, 16), embedding_dim=8)
+    settings = FitSettings(
+        recipe="pixel",
+        architecture=architecture,
+        epochs=1,
+        min_steps=10,
+        max_steps=10,
+        batch_size=16,
+        device="cpu",
+    )
+    assert len(fit_autoencoder(pixels, pixels, settings).history) == 1
