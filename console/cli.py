@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from types import MappingProxyType
 from typing import Final
@@ -51,6 +52,7 @@ def build_app(wanted: str | None) -> typer.Typer:
 def main() -> None:
     """Run the command line; an expected error is one line and exit status 1."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary folders go
     try:
         build_app(wanted)()
     except ShoalError as error:

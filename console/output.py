@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 err = Console(stderr=True)
+PIPED_WIDTH = 160
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -28,10 +29,13 @@ def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table for people."""
-    drawn = Table(*columns, title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")  # an id that is cut is no id
     for row in rows:
         drawn.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(drawn)
+    console = Console()
+    Console(width=None if console.is_terminal else PIPED_WIDTH).print(drawn)
 
 
 class Bars:
@@ -77,5 +81,7 @@ class Bars:
     def _finish(self) -> None:
         if self._task is not None:
             task = self._progress.tasks[self._task]
-            done = task.completed or 1  # a stage stopped early, or without steps, is done all the same
-            self._progress.update(self._task, completed=done, total=done)
+            if task.total is None:  # its number of steps was never known
+                done = task.completed or 1
+                self._progress.update(self._task, completed=done, total=done)
+            self._progress.stop_task(self._task)

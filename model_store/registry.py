@@ -121,7 +121,7 @@ class Registry:
         return self._move(target, reason, expected_generation)
 
     def rollback(self, *, reason: str = "rollback") -> Alias:
-        """Make the champion's predecessor the champion again.
+        """Make the champion's predecessor the champion again. Rolling back twice is refused: it led forward.
 
         Raises:
             NoChampion: there is none, or it has no predecessor.
@@ -129,8 +129,10 @@ class Registry:
         """
         champion = self.current()
         if champion.previous is None:
-            raise NoChampion(f"the champion {champion.version} has no predecessor to go back to")
-        return self._move(champion.previous, reason, champion.generation)
+            raise NoChampion(
+                f"the champion {champion.version} has nothing to go back to: promote a version by its name"
+            )
+        return self._move(champion.previous, reason, champion.generation, back=True)
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
@@ -168,7 +170,9 @@ class Registry:
             files[names[position]] = found.data
         return files
 
-    def _move(self, target: Target, reason: str, expected_generation: int | None) -> Alias:
+    def _move(
+        self, target: Target, reason: str, expected_generation: int | None, *, back: bool = False
+    ) -> Alias:
         for _ in range(ATTEMPTS):
             found = self._read_alias("champion")
             generation, before = (found[0].generation, found[0]) if found else (0, None)
@@ -176,12 +180,16 @@ class Registry:
                 raise PreconditionFailed(
                     f"the champion moved on to generation {generation}: look again before promoting"
                 )
+            if before is not None and before.sha256 == target.sha256:
+                return before  # it is the champion: a move would only lose the way back
             alias = Alias(
                 version=target.version,
                 sha256=target.sha256,
                 generation=generation + 1,
                 reason=reason,
-                previous=Target(version=before.version, sha256=before.sha256) if before else None,
+                previous=Target(version=before.version, sha256=before.sha256)
+                if before and not back
+                else None,
             )
             try:
                 self._write_alias("champion", alias, found[1] if found else None)

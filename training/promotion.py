@@ -70,12 +70,12 @@ def decide(candidate: Quality, champion: Quality | None, policy: PromotionPolicy
             _gate(
                 "reconstruction",
                 candidate.reconstruction <= limit,
-                f"reconstruction {candidate.reconstruction:.5f}, champion {champion.reconstruction:.5f}",
+                f"reconstruction error {candidate.reconstruction:.5f}, at most {limit:.5f} is let pass",
             ),
             _gate(
                 "silhouette",
                 candidate.silhouette >= floor,
-                f"silhouette {candidate.silhouette:.3f}, champion {champion.silhouette:.3f}",
+                f"silhouette {candidate.silhouette:.3f}, at least {floor:.3f} is let pass",
             ),
         ]
     return Verdict(all(gate.passed for gate in gates), tuple(gates))

@@ -31,7 +31,7 @@ from training.quality import judge
 from training.run_record import RunRecord, Runs
 from training.settings import Settings
 from training.snapshot import read_originals, sample
-from training.train import Trained, train
+from training.train import Trained, TrainSettings, train
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Retraining:
     def _train(self, record: RunRecord, corpus: Corpus, champion: Alias | None) -> RunRecord:
         trained = train(
             corpus,
-            self._training,
+            self._like(champion),
             self._progress,
             source="ledger",
             collection=record.collection,
@@ -115,6 +115,16 @@ class Retraining:
                 "gates": verdict.gates,
                 "n_images": len(corpus.pixels),
             }
+        )
+
+    def _like(self, champion: Alias | None) -> TrainSettings:
+        """Keep the champion's number of clusters, unless the settings name one."""
+        cluster = self._training.cluster
+        if champion is None or "n_clusters" in cluster.model_fields_set:
+            return self._training
+        n_clusters = self._registry.manifest(champion.version)[0].n_clusters
+        return self._training.model_copy(
+            update={"cluster": cluster.model_copy(update={"n_clusters": n_clusters})}
         )
 
     def _judge(self, champion: Alias | None, corpus: Corpus, trained: Trained) -> Quality | None:

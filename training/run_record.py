@@ -1,5 +1,6 @@
 """The record of one retraining run: created before it starts, so that of two equal runs one begins."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -50,6 +51,12 @@ class Runs:
         ended = record.model_copy(update={"ended_at": datetime.now(UTC)})
         self._store.put(self._layout.run(record.slot), ended.model_dump_json().encode())
         return ended
+
+    def all(self) -> Iterator[RunRecord]:
+        """Read all records, in the order of their slots' names."""
+        for info in self._store.list(self._layout.run("").removesuffix(".json")):
+            if info.key.endswith(".json"):
+                yield RunRecord.model_validate_json(self._store.get(info.key).data)
 
     def get(self, slot: str) -> RunRecord:
         """Read a run's record.

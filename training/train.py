@@ -10,6 +10,7 @@ corpus -> a tenth held out
 Needs neither store nor broker: the same call serves `shoal train --out`, the trainer and the tests.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from model_store.manifest import FileEntry, Gate, Manifest, Snapshot, libraries,
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.fit_settings import FitSettings
@@ -178,8 +179,13 @@ def train(
 
 def _split(n: int, settings: TrainSettings) -> _Split:
     """Divide n rows by chance, the same way for the same seed: rows to fit, rows held out."""
-    if n < MIN_IMAGES:
-        raise TrainingFailed(f"{n} pictures are too few to train on: it takes {MIN_IMAGES} at least")
+    n_clusters = settings.cluster.n_clusters
+    least = max(MIN_IMAGES, math.ceil(n_clusters * MIN_PER_CLUSTER / (1 - settings.held_out)) + 1)
+    if n < least:
+        raise TrainingFailed(
+            f"{n} pictures are too few for {n_clusters} clusters: it takes {least}, or fewer clusters "
+            "(--n-clusters)"
+        )
     order = np.random.default_rng(settings.fit.random_state).permutation(n)
     n_held_out = max(4, round(n * settings.held_out))
     return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))

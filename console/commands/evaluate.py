@@ -91,7 +91,7 @@ def _refitted(model: Bundle, pixels: NDArray[np.uint8], n_clusters: int, seed: i
 
 
 def _batches(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [np.ascontiguousarray(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+    return [np.array(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
 
 
 def _say(found: Agreement, version: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import typer
 from console.output import err, print_json, table
 from console.store import connection
 from model_store.registry import Alias
+from training.run_record import Runs
 
 Collection = Annotated[str, typer.Option(help="whose models")]
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
@@ -94,6 +95,18 @@ def rollback(
     """Make the champion's predecessor the champion again."""
     with connection() as conn:
         _say(conn.registry(collection).rollback(reason=reason), as_json)
+
+
+@models.command()
+def runs(collection: Collection = "default", as_json: AsJson = False) -> None:
+    """List the retraining runs, how they ended and why."""
+    with connection() as conn:
+        records = list(Runs(conn.store, collection).all())
+    if as_json:
+        print_json([record.model_dump(mode="json") for record in records])
+        return
+    rows = [(r.slot, r.state, r.n_images, r.version, r.reason) for r in records]
+    table(f"runs of {collection}", ("slot", "state", "pictures", "version", "reason"), rows)
 
 
 def _say(alias: Alias, as_json: bool) -> None:

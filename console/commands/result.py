@@ -8,6 +8,8 @@ from console.output import err, print_json, table
 from console.store import connection
 from producer.contracts import Result
 
+COLUMNS = ("image", "status", "cluster", "distance", "typicality", "model", "error")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -29,7 +31,7 @@ def result(
     elif answers:
         table(
             "results",
-            ("image", "status", "cluster", "distance", "typicality", "model", "error"),
+            COLUMNS,
             map_rows(answers),
         )
     missing = [image_id for image_id in image_ids if image_id not in found]

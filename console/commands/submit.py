@@ -1,15 +1,17 @@
 """`shoal submit`: uploads local pictures, or takes those that lie in the store, and submits them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, cast
 
 import typer
 
-from console.commands.result import map_rows
+from console.commands.result import COLUMNS, map_rows
 from console.output import Bars, err, print_json, table
 from console.store import connection
 from console.waiting import wait_for_results
+from model_store.manifest import sha256
 from model_store.process_settings import ProcessSettings
 from model_store.s3 import S3Store
 from producer.broker import LANES
@@ -21,6 +23,7 @@ from producer.ulid import new_ulid
 
 UPLOADED_AT_ONCE: Final = 256
 S3: Final = "s3://"
+SHOWN_ONE_BY_ONE: Final = 25
 
 
 def register(app: typer.Typer) -> None:
@@ -68,16 +71,22 @@ def submit(
         results = [answer.model_dump(mode="json") for answer in answers]
         print_json({"submitted": len(refs), "collection": collection, "images": images, "results": results})
     else:
-        if answers:
-            table(
-                "results",
-                ("image", "status", "cluster", "distance", "typicality", "model", "error"),
-                map_rows(answers),
-            )
+        if len(answers) > SHOWN_ONE_BY_ONE:
+            table("results", ("status", "cluster or error", "pictures"), _summary(answers))
+        elif answers:
+            table("results", COLUMNS, map_rows(answers))
         err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
     if wait and len(answers) < len(refs):
         err.print(f"{len(refs) - len(answers)} have no result yet; `shoal status` shows what they wait for")
         raise typer.Exit(1)
+
+
+def _summary(answers: list[Result]) -> list[tuple[object, ...]]:
+    counts = Counter(
+        (answer.status, answer.error.code if answer.error else answer.cluster.id if answer.cluster else None)
+        for answer in answers
+    )
+    return [(*what, count) for what, count in counts.most_common()]
 
 
 def _refs(sources: list[str], prefix: str, settings: ProcessSettings) -> Iterator[ImageRef]:
@@ -103,16 +112,18 @@ def _uploaded(path: Path, prefix: str, settings: ProcessSettings) -> Iterator[Im
     if not path.exists():
         raise ConfigurationError(f"no file or folder {path}")
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    root = path if path.is_dir() else path.parent
     store = S3Store(settings.store.uploads_bucket, settings.store)
     for start in range(0, len(files), UPLOADED_AT_ONCE):
-        part = {
-            prefix + file.relative_to(root).as_posix(): file
-            for file in files[start : start + UPLOADED_AT_ONCE]
-        }
-        for key, outcome in store.put_many({key: file.read_bytes() for key, file in part.items()}).items():
+        part = dict(_keyed(file, prefix) for file in files[start : start + UPLOADED_AT_ONCE])
+        for key, outcome in store.put_many(part).items():
             if not isinstance(outcome, str):
                 raise outcome
             yield ImageRef(
                 image_id=image_id_for(store.bucket, key), bucket=store.bucket, key=key, etag=outcome
             )
+
+
+def _keyed(file: Path, prefix: str) -> tuple[str, bytes]:
+    """Give a file's key and bytes; the content is part of the key, since equal names are common."""
+    data = file.read_bytes()
+    return f"{prefix}{sha256(data)[:16]}/{file.name}", data

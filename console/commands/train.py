@@ -56,6 +56,7 @@ def train(
             "fit": {
                 "recipe": recipe,
                 "epochs": epochs,
+                "min_steps": 1 if epochs else None,  # asked for a few, it gets a few
                 "random_state": seed,
                 "device": device,
                 "architecture": {"input_size": input_size},
@@ -89,9 +90,7 @@ def retrain(
     if as_json:
         print_json({"collection": collection, "slot": slot})
     else:
-        err.print(
-            f"asked for run {slot}; its verdict will be in {collection}/runs/{slot}.json", highlight=False
-        )
+        err.print(f"asked for run {slot}; `shoal models runs` shows how it ends", highlight=False)
 
 
 def _overridden(given: dict[str, Any]) -> Settings:

@@ -85,7 +85,6 @@ class Deployment:
             "http://store:8333": f"http://{HOST}:{self._ports['s3.port']}",
             "http://127.0.0.1:8333": f"http://{HOST}:{self._ports['s3.port']}",
             "/etc/valkey/valkey.conf": str(folder / "valkey.conf"),
-            "/var/lib/shoal": str(folder),
             "-ip.bind=0.0.0.0": f"-ip.bind={HOST}",
         }
         for name in SERVERS:

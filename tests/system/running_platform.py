@@ -89,7 +89,8 @@ class Platform:
                 yield log
             finally:
                 process.terminate()
-                process.wait()
+                status = process.wait()
+            assert status == 0, log.read_text()
 
     def upload(self, key: str, data: bytes) -> ImageRef:
         self.uploads.put(key, data)

@@ -44,14 +44,10 @@ def test_a_worker_waits_a_bounded_time_and_says_what_is_missing(
     assert time.monotonic() - started < 30
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("SHOAL_STORE__BUKET", "x"), ("SHOAL_STOR__BUCKET", "x"), ("SHOAL_WORKER__THREADS", "none")],
-)
-def test_a_mistyped_setting_is_refused_by_name(platform: Platform, setting: str, value: str) -> None:
-    done = run(platform, [*SHOAL, "worker"], **{setting: value})
+def test_a_mistyped_setting_is_refused_by_name(platform: Platform) -> None:
+    done = run(platform, [*SHOAL, "worker"], SHOAL_STORE__BUKET="x")
     assert done.returncode == 78
-    assert setting in done.stderr
+    assert "SHOAL_STORE__BUKET" in done.stderr
 
 
 def test_no_secret_stands_in_a_workers_log(platform: Platform) -> None:
@@ -62,12 +58,3 @@ def test_no_secret_stands_in_a_workers_log(platform: Platform) -> None:
     assert len(password) > 8
     assert password not in text
     assert platform.stack.secret_key not in text
-
-
-def test_sigterm_finishes_and_exits_0(platform: Platform) -> None:
-    platform.promote_tiny_model()
-    refs = platform.upload_kinds("term", 60)
-    with platform.running("worker", "worker ready") as log:
-        first = platform.submit(refs)
-        platform.results(refs, first)
-    assert "Warm shutdown" in log.read_text()

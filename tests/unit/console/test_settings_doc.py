@@ -5,6 +5,7 @@ import pytest
 from console.commands.settings import settings_table
 from model_store.process_settings import ProcessSettings, load_settings
 from producer.errors import ConfigurationError
+from worker.settings import Settings
 
 DOC = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -32,3 +33,20 @@ def test_the_stacks_file_is_read_and_the_environment_wins(
     settings = load_settings(ProcessSettings)
     assert settings.store.bucket == "from-environment"
     assert settings.store.uploads_bucket == "from-file"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("SHOAL_STORE__BUKET", "x"),
+        ("SHOAL_STOR__BUCKET", "x"),
+        ("SHOAL_WORKER__THREADS", "none"),
+        ("SHOAL_X", "1"),
+    ],
+)
+def test_a_mistyped_setting_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(ConfigurationError, match=setting):
+        load_settings(Settings)

@@ -171,16 +171,30 @@ def test_a_promotion_that_expects_an_older_champion_is_refused(registry: Registr
     assert registry.current().version == "v2"
 
 
-def test_rollback_goes_back_and_forth_and_the_generation_grows(registry: Registry, publish: Publish) -> None:
+def test_rollback_goes_back_once_and_never_forward_again(registry: Registry, publish: Publish) -> None:
     publish("v1")
     publish("v2")
     registry.promote("v1")
     registry.promote("v2")
 
-    moves = [registry.rollback(), registry.rollback(), registry.rollback()]
+    back = registry.rollback()
 
-    assert [(alias.version, alias.generation) for alias in moves] == [("v1", 3), ("v2", 4), ("v1", 5)]
+    assert (back.version, back.generation) == ("v1", 3)
+    with pytest.raises(NoChampion, match="promote a version by its name"):
+        registry.rollback()
     assert registry.load(registry.current(), "cpu").manifest.version == "v1"
+
+
+def test_promoting_the_champion_again_keeps_the_way_back(registry: Registry, publish: Publish) -> None:
+    publish("v1")
+    publish("v2")
+    registry.promote("v1")
+    registry.promote("v2")
+
+    again = registry.promote("v2")
+
+    assert again.generation == 2
+    assert registry.rollback().version == "v1"
 
 
 def test_rollback_does_not_undo_a_promotion_that_it_has_not_seen(tiny_bundle: TinyBundle) -> None:

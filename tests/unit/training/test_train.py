@@ -171,12 +171,12 @@ def test_the_model_card_is_for_people(trained: Trained) -> None:
 
 
 def test_too_few_pictures_say_how_many_it_takes() -> None:
-    with pytest.raises(TrainingFailed, match="19 pictures are too few to train on: it takes 20"):
+    with pytest.raises(TrainingFailed, match="19 pictures are too few for 3 clusters: it takes 20"):
         run(settings(), corpus(19))
 
 
 def test_too_few_pictures_for_the_clusters_say_what_else_would_do() -> None:
-    with pytest.raises(TrainingFailed, match="it takes 50, or a smaller n_clusters"):
+    with pytest.raises(TrainingFailed, match="it takes 57, or fewer clusters"):
         run(settings(n_clusters=10), corpus(40))
 
 
