@@ -232,7 +232,7 @@ def test_there_is_no_rollback_from_the_first_champion(registry: Registry, publis
     publish("v1")
     registry.promote("v1")
 
-    with pytest.raises(NoChampion, match="v1 has no predecessor"):
+    with pytest.raises(NoChampion, match="v1 has nothing to go back to"):
         registry.rollback()
 
 
