@@ -3,17 +3,16 @@
 They use a broker database of their own: a run takes longer than any visibility timeout of the workers.
 """
 
-import sys
 import time
-from typing import Any, NoReturn
+from typing import Any, Final
 
 import structlog
-from celery import bootsteps, signals
+from celery import signals
 
 from model_store.images import ImageSource
 from model_store.logs import configure_logging
+from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
-from model_store.readiness import wait_until_ready
 from model_store.s3 import S3Store
 from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
 from producer.errors import ShoalError
@@ -25,12 +24,7 @@ from training.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-EX_CONFIG = 78  # sysexits.h: starting again does not help
-
-
-def _exit(message: str) -> NoReturn:
-    sys.stderr.write(f"shoal trainer: {message}\n")
-    sys.exit(EX_CONFIG)
+ROLE: Final = "trainer"
 
 
 class Trainer:
@@ -56,40 +50,31 @@ class Trainer:
 try:
     settings = load_settings(Settings)
     schedule = beat_schedule(settings.training)
-except ShoalError as error:
-    _exit(str(error))
+except ShoalError as mistake:
+    exit_saying(ROLE, mistake)
 
 app = celery_app("training", settings.broker.for_training(), [lane_queue(TRAINING_QUEUE)])
 app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
 tasks.register(app)
 
 
-class Services(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Everything that must run before the first task is taken."""
+class TrainerServices(Services):
+    """The trainer's parts."""
 
-    requires = ("celery.worker.components:Pool",)
+    role = ROLE
+    settings = settings
+    broker = settings.broker.for_training()
+    startup_timeout_s = settings.training.startup_timeout_s
 
-    def start(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Wait for what is needed, then wire the process."""
-        log.info("settings", settings=settings.model_dump(mode="json"))
-        try:
-            wait_until_ready(
-                settings.broker.for_training(), settings.store, settings.training.startup_timeout_s
-            )
-        except ShoalError as error:
-            _exit(str(error))
-        worker.shoal = Trainer(settings)
-        tasks.serve_with(worker.shoal)
+    def wire(self) -> Trainer:
+        """Connect, and give the tasks what they work with."""
+        trainer = Trainer(settings)
+        tasks.serve_with(trainer)
         log.info("trainer ready", schedule=settings.training.schedule, every_s=settings.training.every_s)
-
-    def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Let the run in hand end, then let go of what it needs."""
-        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
-        if hasattr(worker, "shoal"):
-            worker.shoal.close()
+        return trainer
 
 
-app.steps["worker"].add(Services)
+app.steps["worker"].add(TrainerServices)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

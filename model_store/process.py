@@ -1,0 +1,59 @@
+"""What the Celery processes have in common: they start only once all they need answers, and stop in order."""
+
+import sys
+from typing import Any, Final, NoReturn, Protocol
+
+import structlog
+from celery import bootsteps
+
+from model_store.process_settings import ProcessSettings
+from model_store.readiness import wait_until_ready
+from producer.errors import ShoalError
+from producer.settings import BrokerSettings
+
+log = structlog.get_logger(__name__)
+
+EX_CONFIG: Final = 78  # sysexits.h: starting again does not help
+
+
+class Closable(Protocol):
+    """What lives as long as the process."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+def exit_saying(role: str, message: object) -> NoReturn:
+    """End the process with one line that says what to do."""
+    sys.stderr.write(f"shoal {role}: {message}\n")
+    sys.exit(EX_CONFIG)
+
+
+class Services(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Everything that must run before the first message is taken, and stop after the last."""
+
+    requires = ("celery.worker.components:Pool",)
+    role: str
+    settings: ProcessSettings
+    broker: BrokerSettings
+    startup_timeout_s: float
+    wired: Closable | None = None
+
+    def wire(self) -> Closable:
+        """Build what the tasks work with; called once broker, store and buckets answer."""
+        raise NotImplementedError
+
+    def start(self, worker: Any) -> None:  # noqa: ANN401, ARG002 - Celery's signature
+        """Wait for what is needed, then wire the process."""
+        log.info("settings", settings=self.settings.model_dump(mode="json"))
+        try:
+            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s)
+            self.wired = self.wire()
+        except ShoalError as error:
+            exit_saying(self.role, error)
+
+    def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Let the pool finish what is in hand, then let go of what it needs."""
+        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
+        if self.wired is not None:
+            self.wired.close()
