@@ -40,23 +40,6 @@ class Interrupted(MemoryStore):
         return found
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def registry(store: MemoryStore) -> Registry:
-    return Registry(store, "default")
-
-
-@pytest.fixture
-def publish(registry: Registry, tiny_bundle: TinyBundle) -> Callable[[str], Target]:
-    """Publish the tiny bundle under another version."""
-    manifest, files = tiny_bundle
-    return lambda version: registry.publish(manifest.model_copy(update={"version": version}), files)
-
-
 Publish = Callable[[str], Target]
 
 

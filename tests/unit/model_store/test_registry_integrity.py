@@ -13,16 +13,6 @@ EVERY_FILE = (*SERVING_FILES, REFERENCE, DECODER, MODEL_CARD)
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def registry(store: MemoryStore) -> Registry:
-    return Registry(store, "default")
-
-
-@pytest.fixture
 def target(registry: Registry, tiny_bundle: TinyBundle) -> Target:
     """The tiny bundle, published as version v1."""
     manifest, files = tiny_bundle
