@@ -15,7 +15,8 @@ from producer.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, os, sys, time
+import json, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
 from pathlib import Path
 from console.stack import Stack
 with Stack(Path(sys.argv[1]) if len(sys.argv) > 1 else None) as stack:
