@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def stack() -> "Iterator[Stack]":
-    """Valkey and SeaweedFS for the whole session, in a temporary folder: use keys and queues of your own."""
+def server_programs() -> None:
+    """Skip where the servers' wheels are missing; under CI that is a failure."""
     from console import seaweedfs, valkey  # noqa: PLC0415 - unit tests must not need boto3
-    from console.stack import Stack  # noqa: PLC0415
 
     try:
         valkey.find_valkey()
@@ -24,6 +23,13 @@ def stack() -> "Iterator[Stack]":
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def stack(server_programs: None) -> "Iterator[Stack]":
+    """Valkey and SeaweedFS for the whole session, in a temporary folder: use keys and queues of your own."""
+    from console.stack import Stack  # noqa: PLC0415 - unit tests must not need boto3
+
     with Stack() as servers:
         yield servers
 

@@ -106,8 +106,11 @@ class ModelCache:
                 if alias.generation == slot.refused and time.monotonic() - slot.said_at < SAY_EVERY_S:
                     return  # downloading it again every few seconds would not mend it
                 if slot.served is None or slot.served.stamp.generation != alias.generation:
-                    slot.refused = alias.generation
-                    served = self._load(registry, alias, slot.served)
+                    try:
+                        served = self._load(registry, alias, slot.served)
+                    except BundleInvalid:  # a store that is away for a moment refuses nobody
+                        slot.refused = alias.generation
+                        raise
                     with self._changed:
                         slot.served, slot.problem, slot.refused = served, "", None
                         self._changed.notify_all()

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from console import seaweedfs, valkey
 from model_store.process_settings import load_settings
 from model_store.s3 import check_bucket
 from model_store.settings import StoreSettings
-from producer.errors import ConfigurationError
 from tests.integration.composed import (
     COMPOSE,
     DOCKERFILE,
@@ -34,15 +32,8 @@ READY = {"worker": "worker ready", "trainer": "trainer ready", "beat": "beat: St
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
+def deployment(server_programs: None, tmp_path: Path) -> Iterator[Deployment]:
     """Valkey and the store, healthy as Compose would find them."""
-    try:
-        valkey.find_valkey()
-        seaweedfs.find_weed()
-    except ConfigurationError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
     with contextlib.ExitStack() as cleanup:
         running = Deployment(tmp_path)
         cleanup.callback(running.stop)

@@ -6,7 +6,7 @@ import pytest
 from model_store.layout import Layout
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
-from producer.errors import NoChampion
+from producer.errors import NoChampion, StoreUnavailable
 from tests.tiny_model import TinyBundle
 from worker.model_cache import ModelCache
 
@@ -99,6 +99,23 @@ def test_a_tampered_champion_is_refused_and_the_old_model_serves_on(shop: Shop, 
     slot.said_at = float("-inf")  # it is not downloaded again at every look
     shop.cache._look("default", slot)
     assert shop.version() == "v2"
+
+
+def test_a_store_that_is_away_for_a_moment_does_not_put_off_the_champion(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.serve("v1")
+    shop.cache.close()  # only the looks below count
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(shop.store, "get_many", away)
+        with pytest.raises(NoChampion, match="away"):
+            shop.cache.get("default", 0.0)
+    shop.cache._look("default", shop.cache._slots["default"])
+    assert shop.version() == "v1"
 
 
 def test_serving_tells_each_collections_model(shop: Shop) -> None:
