@@ -65,7 +65,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(one_thread: None) -> Trained:  # noqa: ARG001 - equal threads, equal numbers
+def trained(one_thread: None) -> Trained:
     return run(settings(), corpus())
 
 
