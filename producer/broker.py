@@ -27,7 +27,7 @@ TRAINING_QUEUE: Final = "training"
 
 def lane_queue(name: str) -> Queue:
     """Describe a queue reached by its name alone: no binding in Redis that a flush could lose."""
-    return Queue(name, Exchange(""), routing_key=name)
+    return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # Celery would bind it all the same
 
 
 def classify_queues(settings: BrokerSettings) -> list[Queue]:
