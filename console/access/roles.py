@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from producer.broker import LANES, TRAINING_QUEUE
+from producer.leases import BELL, DUE, LEASED
 
 Role = Literal["producer", "worker", "trainer", "console"]
 Area = Literal[
@@ -27,9 +28,7 @@ Area = Literal[
 
 PLAIN_QUEUE: Final = "{plain_queue}"  # stands for the setting's value
 LANE_KEYS: Final = (*LANES, PLAIN_QUEUE)
-BELL: Final = "shoal:bell"  # rung with every message: wakes an idle worker
-LEASE_KEYS: Final = (BELL, "shoal:leases", "shoal:leased")
-KOMBU_KEYS: Final = ("unacked*", "_kombu.*")  # books of kombu's own transport
+LEASE_KEYS: Final = (BELL, DUE, LEASED)
 
 CONNECT: Final = (
     *("auth", "hello", "ping", "select", "client|setname", "client|setinfo", "multi", "exec", "discard"),
@@ -79,14 +78,14 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("write",),
         ),
         "worker": Access(
-            broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*", *KOMBU_KEYS)),),
+            broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),),
             databases=("messages",),
             uploads=("list", "read"),
             reads=("results", "jobs", "dead", "models", "aliases", "tombstones", "clusters.json"),
             writes=("results", "jobs", "ledger", "dead"),
         ),
         "trainer": Access(
-            broker=(KeyGrant(WORK, (TRAINING_QUEUE, *LEASE_KEYS, *KOMBU_KEYS)),),
+            broker=(KeyGrant(WORK, (TRAINING_QUEUE, *LEASE_KEYS)),),
             databases=("training",),
             uploads=("list", "read"),
             reads=("ledger", "models", "aliases", "runs", "tombstones", "clusters.json"),
