@@ -4,8 +4,9 @@ import configparser
 from functools import cached_property
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from producer.errors import ConfigurationError
 from producer.settings import CaFile
@@ -36,6 +37,15 @@ class StoreSettings(BaseModel):
     max_retries: int = Field(3, ge=0, description="of one request, with backoff, on errors that may pass")
     retry_for_s: float = Field(15.0, gt=0, description="no retry of a request after this long")
     max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+                raise ValueError("an endpoint is http://host:port or https://host:port; keys are set apart")
+        return endpoint
 
     @model_validator(mode="after")
     def _certificates_are_used(self) -> Self:

@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
@@ -17,6 +17,18 @@ def _has_certificates(file: Path) -> Path:
 
 
 CaFile = Annotated[FilePath, AfterValidator(_has_certificates)]
+
+
+def _check_host(parts: SplitResult) -> None:
+    """Refuse what libraries would stumble over later, and then say with the password in it."""
+    try:
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # quotes what stands there
+        named = False
+    if not named:
+        raise ValueError(
+            "a URL has a host, and a port that is a number, such as redis://:password@host:6379/0"
+        )
 
 
 class BrokerSettings(BaseModel):
@@ -69,8 +81,12 @@ class BrokerSettings(BaseModel):
             raise ValueError("a broker URL starts with redis:// or rediss://")
         if not (parts.path.strip("/") or "0").isdecimal():
             raise ValueError("a broker URL ends with the number of a database, such as /0")
-        if parts.query:  # such as ssl_cert_reqs=none
-            raise ValueError("a broker URL has no ?options: they are settings of their own")
+        if parts.query or parts.fragment:  # such as ssl_cert_reqs=none, or the rest of a password
+            raise ValueError(
+                "a broker URL has no ?options, they are settings of their own; and in a password "
+                "# ? / @ are written %23 %3F %2F %40"
+            )
+        _check_host(parts)
         if parts.scheme == "redis" and (self.ca_file or self.client_cert_file):
             raise ValueError("certificates are set, but redis:// would send all in the clear: use rediss://")
 

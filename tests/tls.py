@@ -55,23 +55,35 @@ def tls_in_front(port: int, certificate: Path, clients_of: Path | None = None) -
 
 async def _serve(context: ssl.SSLContext, port: int, started: "Future[Any]") -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(HOST, port)
-        await asyncio.wait(
-            [
+        passing: list[asyncio.Task[None]] = []
+        writers = [writer]
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(HOST, port)
+            writers.append(inner_writer)
+            passing = [
                 asyncio.create_task(_pass_on(reader, inner_writer)),
                 asyncio.create_task(_pass_on(inner_reader, writer)),
-            ],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for each in (inner_writer, writer):
-            each.transport.abort()
+            ]
+            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in passing:
+                task.cancel()
+            for each in writers:
+                each.transport.abort()
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
     end = asyncio.Event()
     server = await asyncio.start_server(serve, HOST, 0, ssl=context)
-    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # a client that does not trust us
-    started.set_result((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), end))
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)  # clients that do not trust us
+    started.set_result((server.sockets[0].getsockname()[1], loop, end))
     await end.wait()
     server.close()
+    open_still = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in open_still:
+        task.cancel()
+    await asyncio.gather(*open_still, return_exceptions=True)
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -154,7 +154,7 @@ def test_a_broker_that_asks_for_a_certificate_gets_it(secured: Secured) -> None:
 def test_a_broker_without_tls_gets_no_password(stack: Stack) -> None:
     url = stack.broker_url.replace("redis://", "rediss://")
     with pytest.raises(BrokerUnavailable):
-        ping(BrokerSettings(url=SecretStr(url)))
+        ping(BrokerSettings(url=SecretStr(url), connect_timeout_s=1, socket_timeout_s=1))
 
 
 @pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_check_hostname=false"])
