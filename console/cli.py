@@ -29,6 +29,7 @@ COMMANDS: Final = MappingProxyType(
         "beat": "roles",
         "init": "roles",
         "settings": "settings",
+        "deploy": "deploy",
     }
 )
 

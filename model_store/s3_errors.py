@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from obstore import exceptions as obs
 
 from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, StoreUnavailable
@@ -17,6 +17,9 @@ KEY_REFUSED: Final = {
     "InvalidURI",
     "KeyTooLongError",
 }  # such as SeaweedFS for a key with `..`
+_UNTRUSTED: Final = (
+    "the store's certificate is not trusted: correct SHOAL_STORE__CA_FILE or SHOAL_STORE__ENDPOINT"
+)
 
 
 @contextlib.contextmanager
@@ -33,6 +36,8 @@ def obstore_errors(key: str) -> Iterator[None]:
     except (obs.BaseError, OSError) as error:
         if "status code: 400" in str(error):  # such as a version id that is none
             raise ObjectNotFound(f"the store has no such object: {key}") from error
+        if "InvalidCertificate" in str(error):
+            raise StoreUnavailable(_UNTRUSTED) from error
         raise StoreUnavailable(f"the store did not serve {key}: {str(error).splitlines()[0]}") from error
 
 
@@ -58,5 +63,7 @@ def boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) 
         if code in DENIED:
             raise AccessDenied(f"the store refuses access to {key}: {code}") from error
         raise StoreUnavailable(f"the store did not serve {key}: {code}") from error
+    except SSLError as error:
+        raise StoreUnavailable(f"{_UNTRUSTED}: {error}") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error
