@@ -33,9 +33,17 @@ class StoreSettings(BaseModel):
     access_key: SecretStr | None = Field(None, description="instead of a credentials file")
     secret_key: SecretStr | None = Field(None, description="goes with access_key")
     connect_timeout_s: float = Field(3.0, gt=0, description="to open a connection")
-    timeout_s: float = Field(10.0, gt=0, description="per request")
-    max_retries: int = Field(3, ge=0, description="of one request, with backoff, on errors that may pass")
+    timeout_s: float = Field(
+        10.0, gt=0, description="for the whole of one request, its answer's body included"
+    )
+    max_retries: int = Field(
+        8, ge=0, description="of one request, with backoff and jitter, on errors that may pass"
+    )
     retry_for_s: float = Field(15.0, gt=0, description="no retry of a request after this long")
+    check_etag: bool = Field(
+        True,
+        description="bytes must have their ETag's MD5; false where KMS or client keys encrypt the bucket",
+    )
     max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
 
     @field_validator("endpoint")
