@@ -54,6 +54,8 @@ class WorkerServices(Services):
         """Connect, and give the tasks what they work with."""
         context = Context(settings)
         tasks.serve_with(context)
+        signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
+        signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
         log.info("worker ready", device=context.device, threads=settings.worker.threads)
         return context
 
