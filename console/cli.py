@@ -24,6 +24,7 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "dead": "dead",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",
