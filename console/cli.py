@@ -25,6 +25,7 @@ COMMANDS: Final = MappingProxyType(
         "evaluate": "evaluate",
         "models": "models",
         "dead": "dead",
+        "sweep": "sweep",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

@@ -151,7 +151,8 @@ class S3Store:
         with boto3_errors(prefix):
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+                    etag = item["ETag"].strip('"')
+                    yield ObjectInfo(item["Key"], item["Size"], etag, item["LastModified"])
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
