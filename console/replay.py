@@ -52,7 +52,7 @@ def replay(
 
 
 def message_of(letter: DeadLetter) -> ClassifyImages:
-    """Give a letter's message: the old id, and the time of now, so that it is not expired at once.
+    """Give a letter's message: under the old id, submitted now, never expired.
 
     Raises:
         InvalidReference: it breaks the contract; says where.
@@ -65,7 +65,7 @@ def message_of(letter: DeadLetter) -> ClassifyImages:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InvalidReference(f"its message breaks the contract, and would die again: {faults}") from error
-    return message.model_copy(update={"submitted_at": datetime.now(UTC)})
+    return message.model_copy(update={"submitted_at": datetime.now(UTC), "expires_at": None})
 
 
 def raw_pusher(settings: BrokerSettings) -> Callable[[str | None, bytes], None]:

@@ -45,12 +45,17 @@ def died(letters: DeadLetters, message: dict[str, Any] | None, raw: bytes | None
     return message_id
 
 
-def test_a_replayed_message_keeps_its_id_and_is_submitted_now(letters: DeadLetters, lane: Lane) -> None:
-    old = ClassifyImages(images=IMAGES, lane="bulk", submitted_at=datetime.now(UTC) - timedelta(days=9))
+def test_a_replayed_message_keeps_its_id_is_submitted_now_and_never_expired(
+    letters: DeadLetters, lane: Lane
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=9)
+    old = ClassifyImages(images=IMAGES, lane="bulk", submitted_at=long_ago, expires_at=long_ago)
     letters.keep(old.message_id, old.model_dump(mode="json"), "it failed")
     replay(letters, old.message_id, lane.send)
     (message,) = lane.sent
-    assert message.model_dump(exclude={"submitted_at"}) == old.model_dump(exclude={"submitted_at"})
+    times = {"submitted_at", "expires_at"}
+    assert message.model_dump(exclude=times) == old.model_dump(exclude=times)
+    assert message.expires_at is None
     assert datetime.now(UTC) - message.submitted_at < timedelta(minutes=5)
     assert list(letters.list()) == []
 
