@@ -76,6 +76,7 @@ class ClassifyImages(Contract):
     job_id: Name | None = None
     traceparent: str | None = Field(None, max_length=256)
     images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
+    signature: str | None = Field(None, max_length=256, description="see `producer.signing`")
 
 
 class Cluster(Contract):

@@ -3,7 +3,9 @@
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from producer.signing import Keyring
 
 
 class BrokerSettings(BaseModel):
@@ -33,6 +35,17 @@ class BrokerSettings(BaseModel):
         description="also served, as the interactive lane: where Celery clients publish that name no "
         "queue; empty to turn off",
     )
+    signing_keys: tuple[SecretStr, ...] = Field(
+        (),
+        description="shared secrets, each id:secret of 32 characters or more: the first signs messages, all "
+        "verify them. With any, worker and trainer refuse what is not signed",
+    )
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_can_be_read(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        Keyring(keys)
+        return keys
 
     @model_validator(mode="after")
     def _schemes_are_redis(self) -> Self:
@@ -50,6 +63,10 @@ class BrokerSettings(BaseModel):
         parts = urlsplit(self.url.get_secret_value())
         database = int(parts.path.strip("/") or 0) + 1
         return self.model_copy(update={"url": SecretStr(urlunsplit(parts._replace(path=f"/{database}")))})
+
+    def keyring(self) -> Keyring:
+        """Give what signs and verifies messages."""
+        return Keyring(self.signing_keys)
 
     def masked_url(self) -> str:
         """Show the URL without its password, for logs and people."""

@@ -32,6 +32,7 @@ class Trainer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.keyring = settings.broker.keyring()
         self._store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self._images = ImageSource(uploads, settings.training.max_image_bytes)
@@ -86,3 +87,4 @@ def _log_our_way(**_: object) -> None:
 def _name_the_run(body: tuple[Any, dict[str, Any], Any], **_: object) -> None:
     """Stamp the run's name when it is asked for: computed when it starts, a delayed twin would differ."""
     body[1].setdefault("slot", slot_at(time.time(), settings.training))
+    body[1].update(settings.broker.keyring().sign(RETRAIN, body[1]))

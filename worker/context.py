@@ -49,6 +49,7 @@ class Context:
             ledger=per_collection(lambda name: Ledger(store, name)),
             settings=worker,
         )
+        self.keyring = settings.broker.keyring()
         self.dead_letters = per_collection(lambda name: DeadLetters(store, name))
         with contextlib.suppress(
             NoChampion

@@ -65,10 +65,15 @@ def classify(task: Task, /, *args: Any, **fields: Any) -> None:  # noqa: ANN401 
 def _classify(
     context: Context, task: Task, args: tuple[Any, ...], fields: dict[str, Any], attempt: int
 ) -> None:
+    refusal = context.keyring.refusal(CLASSIFY, fields)
+    if refusal is not None:
+        _bury(context, task, args, fields, refusal)
+        return
     try:
         message = ClassifyImages.model_validate(fields)
     except ValidationError as error:
-        _bury(context, task, args, fields, error)
+        reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        _bury(context, task, args, fields, reason)
         return
     try:
         context.classifier.classify(message, attempt)
@@ -96,12 +101,9 @@ def _again(
     return again
 
 
-def _bury(
-    context: Context, task: Task, args: tuple[Any, ...], fields: dict[str, Any], error: ValidationError
-) -> None:
-    """Keep a message that breaks the contract; trying it again would change nothing."""
-    reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+def _bury(context: Context, task: Task, args: tuple[Any, ...], fields: dict[str, Any], reason: str) -> None:
+    """Keep a message that may or can not be done; trying it again would change nothing."""
     kept_at = context.dead_letters("default").keep(
         new_ulid(), {"task_id": task.request.id, "args": args, "kwargs": fields}, reason
     )
-    log.error("message breaks the contract", kept_at=kept_at, reason=reason)
+    log.error("message refused", kept_at=kept_at, reason=reason)

@@ -83,10 +83,9 @@ def retrain(
     settings = load_settings(Settings)
     broker = settings.broker.for_training()
     slot = f"manual-{new_ulid().lower()}"
+    fields = broker.keyring().sign(RETRAIN, {"collection": collection, "slot": slot})
     with broker_errors(broker), celery_app("console", broker, [lane_queue(TRAINING_QUEUE)]) as app:
-        app.send_task(
-            RETRAIN, kwargs={"collection": collection, "slot": slot}, queue=TRAINING_QUEUE, retry=False
-        )
+        app.send_task(RETRAIN, kwargs=fields, queue=TRAINING_QUEUE, retry=False)
     if as_json:
         print_json({"collection": collection, "slot": slot})
     else:

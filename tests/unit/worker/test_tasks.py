@@ -1,13 +1,18 @@
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.exceptions import Reject
+from pydantic import SecretStr
 
 from model_store.dead_letters import DeadLetters
 from model_store.object_store import MemoryStore
+from producer.broker import CLASSIFY
 from producer.contracts import ClassifyImages
 from producer.errors import AccessDenied, NoChampion, PreconditionFailed, StoreUnavailable
+from producer.signing import Keyring
+from producer.ulid import new_ulid
 from worker import tasks
 from worker.settings import WorkerSettings
 
@@ -59,6 +64,7 @@ class Wired:
         self.store = MemoryStore()
         self.classifier = Classifier()
         self.settings = SimpleNamespace(worker=WorkerSettings())
+        self.keyring = Keyring()
         self.queues = {"interactive", "bulk"}
 
     def dead_letters(self, collection: str) -> DeadLetters:
@@ -137,6 +143,20 @@ def test_a_message_that_breaks_the_contract_is_kept_as_it_came(
     (letter,) = wired.store.list("default/dead/")
     assert b"task-1" in wired.store.get(letter.key).data
     assert wired.classifier.done == []
+
+
+def test_where_there_are_keys_only_what_is_signed_is_done(wired: Wired) -> None:
+    wired.keyring = Keyring([SecretStr("k:" + "x" * 32)])
+    signed = wired.keyring.sign(CLASSIFY, {**FIELDS, "message_id": new_ulid()})
+    without_id = wired.keyring.sign(CLASSIFY, FIELDS)  # the worker would add another at each delivery
+    tampered = {**signed, "collection": "other"}
+
+    for fields in (FIELDS, tampered, without_id, signed):
+        run(Task(), **fields)
+
+    assert [message.message_id for message in wired.classifier.done] == [signed["message_id"]]
+    letters = [json.loads(wired.store.get(info.key).data) for info in wired.store.list("default/dead/")]
+    assert sorted("not signed" in letter["error"] for letter in letters) == [False, False, True]
 
 
 @pytest.mark.parametrize(
