@@ -5,7 +5,7 @@
   results/{id[:2]}/{image_id}.json              latest result of one image
   ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why
-  models/{version}/                             write-once; manifest.json last
+  models/{version}/                             write-once but for manifest.sig; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
 ```

@@ -4,8 +4,9 @@ import configparser
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from model_store.signature import TrustedKeys
 from producer.errors import ConfigurationError
 
 
@@ -29,6 +30,18 @@ class StoreSettings(BaseModel):
     max_retries: int = Field(3, ge=0, description="of one request, with backoff, on errors that may pass")
     retry_for_s: float = Field(15.0, gt=0, description="no retry of a request after this long")
     max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+
+    trusted_keys: tuple[str, ...] = Field(
+        (),
+        description="Ed25519 public keys in base64, as `shoal models keygen` prints them: with any, a model "
+        "serves only if one of them signed it",
+    )
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _keys_can_be_read(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedKeys(keys)
+        return keys
 
     @property
     def allowed_buckets(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
 from model_store.s3 import S3Store
+from model_store.signature import Signer
 from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
 from producer.errors import ShoalError
 from training import tasks
@@ -33,6 +34,7 @@ class Trainer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.keyring = settings.broker.keyring()
+        self._signer = Signer.from_file(settings.training.signing_key_file)
         self._store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self._images = ImageSource(uploads, settings.training.max_image_bytes)
@@ -40,7 +42,8 @@ class Trainer:
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
-        return Retraining(collection, self._store, self._images, self._settings, LoggedProgress())
+        progress = LoggedProgress()
+        return Retraining(collection, self._store, self._images, self._settings, progress, self._signer)
 
     def close(self) -> None:
         """Let go of connections."""

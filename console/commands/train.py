@@ -13,6 +13,7 @@ from console.store import connection
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from model_store.registry import Alias
+from model_store.signature import Signer
 from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
 from producer.errors import ConfigurationError
 from producer.ulid import new_ulid
@@ -123,8 +124,9 @@ def _train(source: Path, collection: str, settings: Settings, workdir: Path, bar
 def _train_and_publish(
     source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
 ) -> tuple[Trained, Alias | None]:
+    signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
-        registry = conn.registry(collection)
+        registry = conn.registry(collection, signer)
         champion = registry.alias("champion")
         if source is not None:
             trained = _train(source, collection, settings, workdir, bars)
