@@ -5,9 +5,11 @@ submit -> outbox (gathers) -> one message of up to 256 references -> Redis -> fu
 
 import atexit
 import logging
+import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -64,8 +66,17 @@ class Producer:
         collection: str = "default",
         lane: Lane = "interactive",
         job_id: str | None = None,
+        expires_s: float | None = None,
     ) -> "Future[str]":
         """Hand in one reference; returns at once.
+
+        Args:
+            ref: where the picture lies; it must be there already.
+            collection: in which it is classified.
+            lane: `bulk` waits for `interactive`.
+            job_id: of the job that it is part of.
+            expires_s: not started later than about this many seconds from now (rounded up to the next
+                second), it gets a result `failed` with `message.expired` instead.
 
         Returns:
             A future of the message id, resolved when Redis has acknowledged the message.
@@ -76,6 +87,8 @@ class Producer:
             BrokerUnavailable: Redis does not answer, or earlier references could not be sent.
         """
         address = self._address(collection, lane, job_id)
+        if expires_s is not None:
+            address = address._replace(expires_at=_whole_second(time.time() + expires_s))
         self._refuse_when_full(lane)
         return self._outbox.put(ref, address)
 
@@ -182,6 +195,11 @@ class Producer:
                 time.sleep(RETRY_PAUSE_S)
             else:
                 return
+
+
+def _whole_second(moment_s: float) -> datetime:
+    """Round up, so that what is submitted within a second can travel together."""
+    return datetime.fromtimestamp(math.ceil(moment_s), tz=UTC)
 
 
 def _no_slower_than(timeout_s: float, broker: BrokerSettings) -> BrokerSettings:

@@ -23,11 +23,11 @@ class BrokerSettings(BaseModel):
     connect_timeout_s: float = Field(5.0, gt=0, description="to open a connection")
     socket_timeout_s: float = Field(30.0, gt=0, description="for one command's answer")
     health_check_interval_s: int = Field(10, gt=0, description="between checks of idle connections")
-    visibility_timeout_s: int = Field(
-        180,
-        gt=0,
-        description="a message taken but not acknowledged for this long is delivered again; several "
-        "times the slowest batch, and the same for all who use this broker (the shortest wins)",
+    lease_s: float = Field(
+        10.0,
+        ge=1,
+        description="a worker that has not been heard of for this long is taken for dead, and others get "
+        "its messages; a living one renews its leases eight times as often, however long its work takes",
     )
     max_queue_depth: int = Field(100_000, gt=0, description="waiting messages per lane before QueueFull")
     plain_queue: str = Field(

@@ -15,8 +15,9 @@ from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
 from model_store.s3 import S3Store
 from model_store.signature import Signer
-from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
+from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
 from producer.errors import ShoalError
+from producer.leases import Leases
 from training import tasks
 from training.progress import LoggedProgress
 from training.retrain import Retraining
@@ -57,7 +58,9 @@ try:
 except ShoalError as mistake:
     exit_saying(ROLE, mistake)
 
-app = celery_app("training", settings.broker.for_training(), [lane_queue(TRAINING_QUEUE)])
+broker = settings.broker.for_training()
+leases = Leases(redis_client(broker, text=False), broker.lease_s)
+app = celery_app("training", broker, [lane_queue(TRAINING_QUEUE)], leases=leases, tasks=(RETRAIN,))
 app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
 tasks.register(app)
 

@@ -211,3 +211,23 @@ def test_deleting_what_is_not_there_is_no_error(store: ObjectStore, prefix: str)
     store.delete(prefix + "absent")
 
     assert keys(store, prefix) == []
+
+
+def test_a_deletion_of_a_changed_object_removes_nothing(store: ObjectStore, prefix: str) -> None:
+    etag = store.put(prefix + "object", b"first")
+    store.put(prefix + "object", b"second")
+
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=etag)
+
+    assert store.get(prefix + "object").data == b"second"
+
+
+def test_a_deletion_under_the_right_etag_removes_it_once(store: ObjectStore, prefix: str) -> None:
+    etag = store.put(prefix + "object", b"first")
+
+    store.delete(prefix + "object", if_match=etag)
+
+    assert keys(store, prefix) == []
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=etag)

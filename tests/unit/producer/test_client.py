@@ -14,6 +14,7 @@ from producer.broker import CLASSIFY
 from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef, Lane
 from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, ShoalError
+from producer.outbox import Address
 from producer.settings import BrokerSettings, ProducerSettings
 from producer.signing import Keyring
 from tests.unit.producer.post import ref, wait_until
@@ -194,7 +195,7 @@ def test_address_is_right_though_another_thread_replaces_the_known_one(producer:
 
     producer._addresses = Replaced()
 
-    assert producer._address("cats", "bulk", None) == ("cats", "bulk", None)
+    assert producer._address("cats", "bulk", None) == Address("cats", "bulk", None)
 
 
 def test_leaving_the_block_sends_what_was_taken(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
