@@ -6,7 +6,7 @@
   ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why; by the message's day
   dead/dt=YYYY-MM-DD/{message_id}.raw           the bytes of one that cannot be read, written before its .json
-  models/{version}/                             write-once; manifest.json last
+  models/{version}/                             write-once but for manifest.sig; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
   sweeps/{name}.json                            how far a sweep of the uploads has come

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from model_store.signature import TrustedKeys
 from producer.errors import ConfigurationError
 from producer.settings import CaFile
 
@@ -45,6 +46,11 @@ class StoreSettings(BaseModel):
         description="bytes must have their ETag's MD5; false where KMS or client keys encrypt the bucket",
     )
     max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+    trusted_keys: tuple[str, ...] = Field(
+        (),
+        description="Ed25519 public keys in base64, as `shoal models keygen` prints them: with any, a model "
+        "serves only if one of them signed it",
+    )
 
     @field_validator("endpoint")
     @classmethod
@@ -60,6 +66,12 @@ class StoreSettings(BaseModel):
         if self.ca_file is not None and (self.endpoint or "https:").startswith("http:"):
             raise ValueError("ca_file is set, but http:// would send all in the clear: use https://")
         return self
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _keys_can_be_read(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedKeys(keys)
+        return keys
 
     @property
     def allowed_buckets(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from model_store.predictor import best_device
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
+from model_store.signature import TrustedKeys
 from producer.broker import redis_client
 from producer.errors import NoChampion
 from producer.leases import Leases
@@ -41,8 +42,9 @@ class Context:
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self.device = device = best_device(worker.device)
         per_collection = lru_cache(COLLECTIONS_KEPT)
+        trusted = TrustedKeys(settings.store.trusted_keys)
         self.models = ModelCache(
-            per_collection(lambda name: Registry(store, name)), device, worker.model_poll_s
+            per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
         self.classifier = Classifier(
             models=self.models,
@@ -60,6 +62,7 @@ class Context:
             classifier=self.classifier,
             dead_letters=per_collection(lambda name: DeadLetters(store, name)),
             settings=worker,
+            keyring=settings.broker.keyring(),
         )
         with contextlib.suppress(
             NoChampion

@@ -28,7 +28,7 @@ NEIGHBOURS = 255 if LONG else 15
 MUTATIONS = 10_000 if LONG else 300
 HUGE_BYTES = 64 * 1024 * 1024 if LONG else 4 * 1024 * 1024
 PATIENCE_S = 600.0
-OUTCOMES = ("message done", "message cannot be read", "message breaks the contract", "message kept as dead")
+OUTCOMES = ("message done", "message cannot be read", "message refused", "message kept as dead")
 
 
 @pytest.fixture
