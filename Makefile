@@ -13,11 +13,12 @@ demo: $(READY)  ## the main job end to end, on servers of its own
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## style, types, direction of imports
+check: $(READY)  ## style, types, direction of imports, known holes in dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python deploy/audit.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from console.access.credentials import Credentials
-from console.access.roles import ACCESS, CONNECT, PLAIN_QUEUE, KeyGrant, Role
+from console.access.roles import ACCESS, CONNECT, PLAIN_QUEUE, Database, KeyGrant, Role
 from producer.errors import ConfigurationError
 from producer.settings import BrokerSettings
 
@@ -50,13 +50,17 @@ def acl_file(broker: BrokerSettings, credentials: Credentials, *, limit_database
 
 
 def _line(role: Role, broker: BrokerSettings, credentials: Credentials, *, limit_databases: bool) -> str:
-    access = ACCESS[role]
+    grants = ACCESS[role].broker
     numbers = {"messages": _database(broker), "training": _database(broker.for_training())}
-    databases = ",".join(sorted({str(numbers[name]) for name in access.databases}))
-    limit = [f"db={databases}"] if limit_databases else []
-    selectors = (f"({' '.join([*limit, *_rules(grant, broker)])})" for grant in access.broker)
+
+    def limit(*databases: Database) -> list[str]:
+        named = sorted({str(numbers[name]) for name in databases})
+        return [f"db={','.join(named)}"] if limit_databases else []
+
+    selectors = [f"({' '.join([*limit(grant.database), *_rules(grant, broker)])})" for grant in grants]
     digest = _digest(getattr(credentials, role).password)
-    connect = ["resetchannels", *limit, "-@all", *(f"+{command}" for command in CONNECT)]
+    everywhere = limit(*(grant.database for grant in grants))
+    connect = ["resetchannels", *everywhere, "-@all", *(f"+{command}" for command in CONNECT)]
     return " ".join(["user", user_name(role), "on", digest, *connect, *selectors])
 
 

@@ -7,11 +7,12 @@ a folder of every collection (see `model_store.layout`), or a file beside them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from producer.broker import LANES, TRAINING_QUEUE
 from producer.leases import BELL, DUE, LEASED
 
+Database = Literal["messages", "training"]
 Role = Literal["producer", "worker", "trainer", "console"]
 Area = Literal[
     "results",
@@ -21,14 +22,18 @@ Area = Literal[
     "models",
     "aliases",
     "runs",
+    "sweeps",
+    "backfills",
     "erasures",
     "tombstones",
+    "tombstones.json",
     "clusters.json",
+    "drift.json",
 ]
 
+ERASED: Final[tuple[Area, ...]] = ("tombstones", "tombstones.json")
 PLAIN_QUEUE: Final = "{plain_queue}"  # stands for the setting's value
 LANE_KEYS: Final = (*LANES, PLAIN_QUEUE)
-LEASE_KEYS: Final = (BELL, DUE, LEASED)
 
 CONNECT: Final = (
     *("auth", "hello", "ping", "select", "client|setname", "client|setinfo", "multi", "exec", "discard"),
@@ -44,11 +49,17 @@ WORK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
-    """Commands that may be used, and the keys on which. `mode`: R reads, W writes, RW both."""
+    """Commands that may be used, the keys on which, and where.
+
+    Attributes:
+        mode: R reads, W writes, RW both.
+        database: that of the messages, or that of the trainer.
+    """
 
     commands: tuple[str, ...]
     keys: tuple[str, ...]
     mode: Literal["R", "W", "RW"] = "RW"
+    database: Database = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,55 +68,50 @@ class Access:
 
     Attributes:
         broker: each grant stands for itself: commands of one do not apply to keys of another.
-        databases: which of the broker's two: that of the messages, that of the trainer.
         uploads: what may be done in the uploads buckets.
         reads, writes, removes: areas of Shoal's bucket.
     """
 
     broker: tuple[KeyGrant, ...]
-    databases: tuple[Literal["messages", "training"], ...]
     uploads: tuple[Literal["list", "read", "write", "remove"], ...]
     reads: tuple[Area, ...] = ()
     writes: tuple[Area, ...] = ()
     removes: tuple[Area, ...] = ()
 
 
+SEND: Final = (KeyGrant(PUSH, LANE_KEYS, "W"), KeyGrant(RING, (BELL,), "W"))
+ASK_FOR_A_RUN: Final = (
+    KeyGrant(PUSH, (TRAINING_QUEUE,), "W", "training"),
+    KeyGrant(RING, (BELL,), "W", "training"),
+)
 ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
     {
-        "producer": Access(
-            broker=(KeyGrant(PUSH, LANE_KEYS, "W"), KeyGrant(RING, (BELL,), "W")),
-            databases=("messages",),
-            uploads=("write",),
-        ),
+        "producer": Access(broker=SEND, uploads=("write",)),
         "worker": Access(
             broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),),
-            databases=("messages",),
             uploads=("list", "read"),
-            reads=("results", "jobs", "dead", "models", "aliases", "tombstones", "clusters.json"),
+            reads=("results", "jobs", "dead", "models", "aliases", *ERASED, "clusters.json"),
             writes=("results", "jobs", "ledger", "dead"),
         ),
         "trainer": Access(
-            broker=(KeyGrant(WORK, (TRAINING_QUEUE, *LEASE_KEYS)),),
-            databases=("training",),
+            broker=(KeyGrant(WORK, (TRAINING_QUEUE, BELL, DUE, LEASED), database="training"), *SEND),
             uploads=("list", "read"),
-            reads=("ledger", "models", "aliases", "runs", "tombstones", "clusters.json"),
-            writes=("models", "aliases", "runs"),
-            removes=("runs",),
+            reads=(
+                *("ledger", "models", "aliases", "runs", "backfills", *ERASED),
+                *("clusters.json", "drift.json"),
+            ),
+            writes=("ledger", "models", "aliases", "runs", "backfills", "drift.json"),
+            removes=("ledger", "runs"),
         ),
         "console": Access(
-            broker=(
-                KeyGrant(PUSH, (*LANE_KEYS, TRAINING_QUEUE), "W"),
-                KeyGrant(RING, (BELL,), "W"),
-                KeyGrant(("get", "mget", "scan"), ("shoal:*",), "R"),
-            ),
-            databases=("messages", "training"),
+            broker=(*SEND, *ASK_FOR_A_RUN, KeyGrant(("get", "mget", "scan"), ("shoal:*",), "R")),
             uploads=("list", "read", "write", "remove"),
-            reads=(
-                *("results", "jobs", "ledger", "dead", "models", "aliases", "runs", "erasures", "tombstones"),
-                "clusters.json",
+            reads=get_args(Area),
+            writes=(
+                *("aliases", "clusters.json", "dead", "ledger", "erasures", "sweeps", "backfills"),
+                *ERASED,
             ),
-            writes=("aliases", "clusters.json", "dead", "ledger", "erasures", "tombstones"),
-            removes=("results", "jobs", "ledger", "dead", "tombstones"),
+            removes=("results", "jobs", "ledger", "dead", "sweeps", "tombstones"),
         ),
     }
 )

@@ -28,6 +28,7 @@ class Policed:
     """Running servers and the files that they were given."""
 
     files: Path
+    servers: list[Server] = field(default_factory=list)
     _stores: dict[tuple[str, str], S3Store] = field(
         default_factory=dict
     )  # their making costs more than a request
@@ -52,6 +53,16 @@ class Policed:
         if (role, bucket) not in self._stores:
             self._stores[role, bucket] = S3Store(bucket, self.store_settings(role))
         return self._stores[role, bucket]
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        for server in self.servers:
+            server.wait_ready(60)
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
 
     def close(self) -> None:
         for store in self._stores.values():
@@ -79,17 +90,14 @@ def policed_servers(folder: Path, *, limit_databases: bool = True) -> Iterator[P
     )
     write_policies(folder / "policies", settings, limit_databases=limit_databases)
     policed = Policed(folder / "policies")
-    servers = (_valkey(folder, ports["valkey.port"], policed), _seaweedfs(folder, ports, policed))
+    policed.servers.append(_valkey(folder, ports["valkey.port"], policed))
+    policed.servers.append(_seaweedfs(folder, ports, policed))
     try:
-        for server in servers:
-            server.start()
-        for server in servers:
-            server.wait_ready(60)
+        policed.start()
         yield policed
     finally:
         policed.close()
-        for server in servers:
-            server.stop()
+        policed.stop()
 
 
 def _valkey(folder: Path, port: int, policed: Policed) -> Server:

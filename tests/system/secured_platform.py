@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,8 @@ class Secured:
     @contextlib.contextmanager
     def running(self, role: str, ready: str, **more: str) -> Iterator[Path]:
         """Run a process as its role until the block is left; gives its log, once `ready` stands in it."""
-        log = self.workdir / f"{role}.log"
-        with log.open("ab") as out:
+        log = self.workdir / f"{role}-{time.monotonic_ns()}.log"
+        with log.open("wb") as out:
             env = self.environment(role, **more)
             process = GuardedProcess([*SHOAL, role], output=out, env=env, cwd=self.workdir, grace_s=60)
             try:

@@ -84,19 +84,24 @@ def test_the_whole_circle_under_roles_and_tls(secured: Secured, tiny_bundle: Tin
     assert "AccessDenied" not in "".join(log.read_text() for log in secured.workdir.glob("*.log"))
 
 
-@pytest.mark.parametrize("role", ["worker", "trainer"])
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("role", "wrong", "said"),
     [
-        ({"SHOAL_BROKER__URL": ("shoal-{role}:", "shoal-{role}:x")}, "invalid username-password"),
-        ({"SHOAL_BROKER__URL": ("@127.0.0.1", "@no-such-host.invalid")}, "no-such-host"),
-        ({"SHOAL_BROKER__URL": ("@", "#@")}, "%23"),
-        ({"SHOAL_BROKER__URL": ("@", "@[")}, "SHOAL_BROKER"),
-        ({"SHOAL_BROKER__URL": ("@127.0.0.1:", "@127.0.0.1:port")}, "SHOAL_BROKER"),
-        ({"SHOAL_BROKER__CA_FILE": ("/", "/nowhere/")}, "SHOAL_BROKER__CA_FILE"),
-        ({"SHOAL_STORE__SECRET_KEY": ("", "x")}, "store refuses us"),
-        ({"SHOAL_STORE__ENDPOINT": ("https://", "https://{access_key}:{secret_key}@")}, "keys are set apart"),
-        ({"SHOAL_STORE__ACCES_KEY": ("", "{access_key}")}, "SHOAL_STORE__ACCES_KEY"),
+        ("worker", {"SHOAL_BROKER__URL": ("shoal-{role}:", "shoal-{role}:x")}, "invalid username-password"),
+        ("worker", {"SHOAL_BROKER__URL": ("@127.0.0.1", "@no-such-host.invalid")}, "no-such-host"),
+        ("worker", {"SHOAL_BROKER__URL": ("@", "#@")}, "%23"),
+        ("worker", {"SHOAL_BROKER__URL": ("@", "@[")}, "SHOAL_BROKER"),
+        ("worker", {"SHOAL_BROKER__URL": ("@127.0.0.1:", "@127.0.0.1:port")}, "SHOAL_BROKER"),
+        ("worker", {"SHOAL_BROKER__CA_FILE": ("/", "/nowhere/")}, "SHOAL_BROKER__CA_FILE"),
+        ("worker", {"SHOAL_STORE__SECRET_KEY": ("", "x")}, "store refuses us"),
+        (
+            "worker",
+            {"SHOAL_STORE__ENDPOINT": ("https://", "https://{access_key}:{secret_key}@")},
+            "keys are set apart",
+        ),
+        ("worker", {"SHOAL_STORE__ACCES_KEY": ("", "{access_key}")}, "SHOAL_STORE__ACCES_KEY"),
+        ("trainer", {"SHOAL_BROKER__URL": ("shoal-{role}:", "shoal-{role}:x")}, "invalid username-password"),
+        ("trainer", {"SHOAL_STORE__SECRET_KEY": ("", "x")}, "store refuses us"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -138,10 +143,25 @@ def test_crashes_of_producer_and_commands_show_no_secret(secured: Secured) -> No
         assert_no_secret(secured, "an output", text)
 
 
+def test_a_worker_whose_servers_go_away_and_come_back_shows_no_secret(secured: Secured) -> None:
+    with secured.running("worker", "worker ready", **QUICK) as log:
+        before = len(log.read_text())
+        secured.servers.stop()
+        wait_until(lambda: "presence could not be told" in log.read_text()[before:], 60, "it says so")
+        secured.servers.start()
+        refs = submit(secured, "after", 3)
+        with secured.store("console") as store:
+            ids = [ref.image_id for ref in refs]
+            wait_for_results(
+                Results(store, "default"), ids, not_before="", patience_s=120, on_progress=lambda _: None
+            )
+    assert_no_secret(secured, "the log", log.read_bytes())
+
+
 def test_nothing_that_was_said_or_stored_shows_a_secret(secured: Secured) -> None:
     """Runs last in this module: what all others left behind."""
     logs = [*secured.workdir.glob("*.log"), *secured.workdir.parent.glob("*.log")]
-    assert {"worker.log", "trainer.log", "commands.log", "valkey.log"} <= {log.name for log in logs}
+    assert {"worker", "trainer", "commands", "valkey"} <= {re.split(r"\W", log.name)[0] for log in logs}
     for log in logs:
         assert_no_secret(secured, log.name, log.read_bytes())
     n_objects = 0

@@ -1,4 +1,5 @@
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -90,9 +91,10 @@ def test_a_role_is_told_its_own_user_and_the_same_servers(tmp_path: Path) -> Non
 def test_the_databases_of_the_settings_are_those_of_the_users(tmp_path: Path) -> None:
     lines = {line.split()[1]: line for line in write(tmp_path)["users.acl"].splitlines()}
 
-    assert {word for word in lines["shoal-worker"].split() if word.startswith("db=")} == {"db=4"}
-    assert {word for word in lines["shoal-trainer"].split() if word.startswith("db=")} == {"db=5"}
-    assert {word for word in lines["shoal-console"].split() if word.startswith("db=")} == {"db=4,5"}
+    assert set(re.findall(r"db=\S+", lines["shoal-worker"])) == {"db=4"}
+    assert re.findall(r"db=\S+ [^(]*~training", lines["shoal-trainer"])[-1].startswith("db=5 ")
+    assert re.findall(r"\((db=\S+) [^(]*~interactive", lines["shoal-trainer"]) == ["db=4"]
+    assert set(re.findall(r"db=\S+", lines["shoal-console"])) == {"db=4", "db=5", "db=4,5"}
 
 
 def test_for_aws_there_are_policies_and_no_keys(tmp_path: Path) -> None:
