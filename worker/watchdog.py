@@ -1,8 +1,8 @@
 """Ends a worker that lives and does nothing, so that its supervisor starts it again.
 
 Two things may not last: messages wait and none is taken, or one message (or one pass of the device) is in
-work. Neither counts while nothing can be done about it: the broker or the store is away, a first model is
-awaited, the process itself was stopped.
+work. Neither counts while broker or store are away or the process itself was stopped, the first not while
+no model was ever loaded.
 """
 
 import faulthandler
