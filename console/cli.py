@@ -31,6 +31,7 @@ COMMANDS: Final = MappingProxyType(
         "beat": "roles",
         "init": "roles",
         "settings": "settings",
+        "deploy": "deploy",
     }
 )
 

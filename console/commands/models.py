@@ -6,6 +6,7 @@ import typer
 
 from console.output import err, print_json, table
 from console.store import connection
+from model_store.exclusion import check_exclusion
 from model_store.registry import Alias
 from training.run_record import Runs
 
@@ -83,6 +84,7 @@ def promote(
 ) -> None:
     """Make a version the champion; workers take it up within seconds."""
     with connection() as conn:
+        check_exclusion(conn.store)
         _say(conn.registry(collection).promote(version, reason=reason), as_json)
 
 
@@ -94,6 +96,7 @@ def rollback(
 ) -> None:
     """Make the champion's predecessor the champion again."""
     with connection() as conn:
+        check_exclusion(conn.store)
         _say(conn.registry(collection).rollback(reason=reason), as_json)
 
 

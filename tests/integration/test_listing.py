@@ -21,7 +21,8 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 
 @pytest.fixture
 def expected(store: ObjectStore, prefix: str) -> set[str]:
-    store.put_many({prefix + key: b"x" for key in NESTED})
+    for key in NESTED:  # one by one: SeaweedFS 4.48 may lose `a` when `a/b` is written at the same time
+        store.put(prefix + key, b"x")
     return {prefix + key for key in NESTED}
 
 
