@@ -55,6 +55,10 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
         """Let the pool finish what is in hand, then let go of what it needs."""
-        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
+        self.drain(worker)  # steps stop in reverse: left to itself, the pool would come after us
         if self.wired is not None:
             self.wired.close()
+
+    def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Return when nothing is in work any more, or `wired` needs no closing."""
+        worker.pool.stop()

@@ -21,11 +21,15 @@ from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
 from worker.deliveries import Deliveries
+from worker.health import Health
+from worker.health_endpoint import HealthEndpoint
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.progress import Progress
 from worker.reader import Reader
 from worker.settings import Settings
+from worker.surroundings import Outside
+from worker.watchdog import Limits, Watchdog
 
 COLLECTIONS_KEPT: Final = 256
 
@@ -46,12 +50,13 @@ class Context:
         self.models = ModelCache(
             per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
+        batcher = Batcher(worker.max_batch)
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
                 ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
             ),
-            batcher=Batcher(worker.max_batch),
+            batcher=batcher,
             results=per_collection(lambda name: Results(store, name)),
             ledger=per_collection(lambda name: Ledger(store, name)),
             settings=worker,
@@ -64,21 +69,42 @@ class Context:
             settings=worker,
             keyring=settings.broker.keyring(),
         )
-        with contextlib.suppress(
-            NoChampion
-        ):  # load it before the first message; if there is none, say so now
-            self.models.get("default", 0.0)
         self.presence = Presence(
             redis_client(settings.broker),
             f"{socket.gethostname()}:{os.getpid()}",
             device,
             self.models.serving,
+            self.progress,
+        )
+        with contextlib.suppress(
+            NoChampion
+        ):  # load it before the first message; if there is none, say so now
+            self.models.get("default", 0.0)
+        outside = Outside(settings, self.models.serving)
+        limits = Limits(worker.stall_limit_s, worker.message_limit_s)
+        self.watchdog = Watchdog(self.progress, outside, limits, lambda: batcher.busy_since)
+        health = Health(
+            outside, self.progress, self.models.serving, lambda: self.presence.state, limits.message_s
+        )
+        self.endpoint = (
+            HealthEndpoint(health, worker.health_host, worker.health_port)
+            if worker.health_port is not None
+            else None
         )
         self._leases = leases
         self._stores = (store, *uploads.values())
 
+    def abandon(self) -> None:
+        """Give back what is in work, without waiting for it: its threads go on until the process ends."""
+        self.watchdog.close()
+        self._leases.close()
+        self.presence.close()
+
     def close(self) -> None:
         """Finish what is on the device, then let go of everything."""
+        self.watchdog.close()
+        if self.endpoint is not None:
+            self.endpoint.close()
         self.presence.close()
         self._leases.close()
         self.classifier.close()
