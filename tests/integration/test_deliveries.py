@@ -314,7 +314,13 @@ def test_together_and_alone_are_decided_by_deaths(office: Office, monkeypatch: p
     for way in ("together", "alone"):
         monkeypatch.setattr(office.deliveries._turnstile, way, noted(way))
     office.put(fields("a"))
+    office.handle()
     office.put(fields("b"), split="whole")
-    while office.handle():
-        pass
+    office.handle()
     assert ways == ["together", "alone"]
+    office.put(fields("c"))
+    office.classifier.poison = "c"
+    office.handle()
+    office.classifier.poison = None
+    office.handle()
+    assert ways[2:] == ["together", "together", "alone"]  # the second look finds a death
