@@ -24,6 +24,8 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "dead": "dead",
+        "sweep": "sweep",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

@@ -6,9 +6,11 @@
   ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why; by the message's day
   dead/dt=YYYY-MM-DD/{message_id}.raw           the bytes of one that cannot be read, written before its .json
-  models/{version}/                             write-once; manifest.json last
+  models/{version}/                             write-once but for manifest.sig; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
+  sweeps/{name}.json                            how far a sweep of the uploads has come
+.shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
 ```
 """
 
@@ -23,6 +25,7 @@ from producer.ulid import PATTERN, ulid_time
 COLLECTION: Final = re.compile(NAME_PATTERN.strip("^$"))
 ULID: Final = re.compile(PATTERN.strip("^$"))
 MANIFEST: Final = "manifest.json"
+SCRATCH: Final = ".shoal/"  # no collection's name begins with a dot
 AliasName = Literal["champion", "challenger", "previous"]
 
 
@@ -89,3 +92,7 @@ class Layout:
     def run(self, slot: str) -> str:
         """Where the record of one retraining run lies."""
         return f"{self.collection}/runs/{slot}.json"
+
+    def sweep(self, name: str) -> str:
+        """Where the record of one sweep lies."""
+        return f"{self.collection}/sweeps/{name}.json"

@@ -37,6 +37,7 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
     settings: ProcessSettings
     broker: BrokerSettings
     startup_timeout_s: float
+    promotes: bool = False  # moves aliases: refuses a store whose conditional writes do not exclude
     wired: Closable | None = None
 
     def wire(self) -> Closable:
@@ -47,13 +48,17 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
         """Wait for what is needed, then wire the process."""
         log.info("settings", settings=self.settings.model_dump(mode="json"))
         try:
-            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s)
+            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s, promotes=self.promotes)
             self.wired = self.wire()
         except ShoalError as error:
             exit_saying(self.role, error)
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
         """Let the pool finish what is in hand, then let go of what it needs."""
-        worker.pool.stop()  # steps stop in reverse: left to itself, the pool would come after us
+        self.drain(worker)  # steps stop in reverse: left to itself, the pool would come after us
         if self.wired is not None:
             self.wired.close()
+
+    def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Return when nothing is in work any more, or `wired` needs no closing."""
+        worker.pool.stop()

@@ -51,6 +51,7 @@ class Producer:
         self._app = celery_app("producer", self._broker, classify_queues(self._broker))
         self._connection = self._app.connection_for_write()  # not of Celery's pool: that outlives `close`
         self._redis = redis_client(self._broker)
+        self._keyring = self._broker.keyring()
         self._outbox = Outbox(self._publish, self._settings)
         self._depths: dict[Lane, int] = {}
         self._depths_read_at = float("-inf")
@@ -110,6 +111,15 @@ class Producer:
             count += 1
         self._outbox.flush(2 * self._settings.timeout_s, failures)
         return count
+
+    def send(self, message: ClassifyImages) -> None:
+        """Put one whole message into Redis as it is, its id too; returns when Redis has acknowledged it.
+
+        Raises:
+            QueueFull, BrokerUnavailable: it is not queued.
+        """
+        self._refuse_when_full(message.lane)
+        self._publish(message)
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything taken so far is in Redis.
@@ -176,12 +186,13 @@ class Producer:
     def _publish(self, message: ClassifyImages) -> None:
         """Put one message into Redis, trying again until the time-out."""
         give_up_at = time.monotonic() + self._settings.timeout_s
+        fields = self._keyring.sign(CLASSIFY, message.model_dump(mode="json", exclude_none=True))
         while True:
             try:
                 with broker_errors(self._broker):
                     self._app.send_task(
                         CLASSIFY,
-                        kwargs=message.model_dump(mode="json", exclude_none=True),
+                        kwargs=fields,
                         task_id=message.message_id,
                         queue=message.lane,
                         retry=False,

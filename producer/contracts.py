@@ -83,6 +83,7 @@ class ClassifyImages(Contract):
     traceparent: str | None = Field(None, max_length=256)
     expires_at: Moment | None = Field(None, description="not done later than this: `message.expired`")
     images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
+    signature: str | None = Field(None, max_length=256, description="see `producer.signing`")
 
 
 class Cluster(Contract):

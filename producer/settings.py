@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from producer.signing import Keyring
 
 
 def _has_certificates(file: Path) -> Path:
@@ -65,6 +76,17 @@ class BrokerSettings(BaseModel):
         description="also served, as the interactive lane: where Celery clients publish that name no "
         "queue; empty to turn off",
     )
+    signing_keys: tuple[SecretStr, ...] = Field(
+        (),
+        description="shared secrets, each id:secret of 32 characters or more: the first signs messages, all "
+        "verify them. With any, worker and trainer refuse what is not signed",
+    )
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_can_be_read(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        Keyring(keys)
+        return keys
 
     @model_validator(mode="after")
     def _urls_are_redis(self) -> Self:
@@ -112,6 +134,10 @@ class BrokerSettings(BaseModel):
         }
         given = {name: str(file) for name, file in files.items() if file is not None}
         return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **given}
+
+    def keyring(self) -> Keyring:
+        """Give what signs and verifies messages."""
+        return Keyring(self.signing_keys)
 
     def masked_url(self) -> str:
         """Show the URL without its password, for logs and people."""

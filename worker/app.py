@@ -3,6 +3,7 @@
 Starts only with the threads pool, and only once broker, store and buckets answer.
 """
 
+import os
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,9 @@ from producer.errors import ShoalError
 from producer.leases import Leases
 from worker import tasks
 from worker.context import Context
+from worker.drain import drain
 from worker.settings import Settings
+from worker.watchdog import HANGS, end_now
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +61,30 @@ class WorkerServices(Services):
         """Connect, and give the tasks what they work with."""
         context = Context(settings, leases)
         tasks.serve_with(context.deliveries)
+        signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
+        signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
+        context.watchdog.start()
+        context.presence.tell("ready")
+        if context.endpoint is not None:
+            log.info("health endpoint", url=context.endpoint.url)
         log.info("worker ready", device=context.device, threads=settings.worker.threads)
         return context
+
+    def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Finish what is in work within the limit; what takes longer is given back."""
+        context = self.wired
+        if not isinstance(context, Context):
+            worker.pool.stop()
+            return
+        context.presence.tell("draining")
+        if drain(worker.pool.stop, context.progress, settings.worker.drain_timeout_s):
+            return
+        oldest_s = max(context.progress.ages_s().values(), default=0.0)
+        status = HANGS if oldest_s > settings.worker.message_limit_s else os.EX_OK
+        context.abandon()
+        self.wired = None
+        worker.pool.stop = lambda: None  # Celery would wait for what we do not
+        signals.worker_shutdown.connect(lambda **_: end_now(status), weak=False)
 
 
 app.steps["worker"].add(WorkerServices)

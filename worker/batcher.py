@@ -5,6 +5,7 @@ free. Idle: a batch of one message, no added delay. Busy: batches grow by themse
 """
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._queue: deque[_Request] = deque()
         self._closed = False
+        self.busy_since: float | None = None  # at the pass under way, on the monotonic clock
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self._thread.start()
 
@@ -74,12 +76,14 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._take():
+            self.busy_since = time.monotonic()
             try:
                 self._answer(batch)
             except Exception:
                 log.exception("a batch failed, its requests are tried one by one", requests=len(batch))
                 for request in batch:
                     self._answer_alone(request)
+            self.busy_since = None
 
     def _take(self) -> list[_Request]:
         """Take what is queued for the first model in line, up to the largest batch; empty when closed."""

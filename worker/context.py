@@ -13,6 +13,7 @@ from model_store.predictor import best_device
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
+from model_store.signature import TrustedKeys
 from producer.broker import redis_client
 from producer.errors import NoChampion
 from producer.leases import Leases
@@ -20,10 +21,15 @@ from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
 from worker.deliveries import Deliveries
+from worker.health import Health
+from worker.health_endpoint import HealthEndpoint
 from worker.model_cache import ModelCache
 from worker.presence import Presence
+from worker.progress import Progress
 from worker.reader import Reader
 from worker.settings import Settings
+from worker.surroundings import Outside
+from worker.watchdog import Limits, Watchdog
 
 COLLECTIONS_KEPT: Final = 256
 
@@ -34,20 +40,23 @@ class Context:
     def __init__(self, settings: Settings, leases: Leases) -> None:
         """Connect, start the device thread, and look for the default collection's model at once."""
         self.settings = settings
+        self.progress = Progress()
         worker = settings.worker
         store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self.device = device = best_device(worker.device)
         per_collection = lru_cache(COLLECTIONS_KEPT)
+        trusted = TrustedKeys(settings.store.trusted_keys)
         self.models = ModelCache(
-            per_collection(lambda name: Registry(store, name)), device, worker.model_poll_s
+            per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
+        batcher = Batcher(worker.max_batch)
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
                 ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
             ),
-            batcher=Batcher(worker.max_batch),
+            batcher=batcher,
             results=per_collection(lambda name: Results(store, name)),
             ledger=per_collection(lambda name: Ledger(store, name)),
             settings=worker,
@@ -58,22 +67,44 @@ class Context:
             classifier=self.classifier,
             dead_letters=per_collection(lambda name: DeadLetters(store, name)),
             settings=worker,
+            keyring=settings.broker.keyring(),
         )
-        with contextlib.suppress(
-            NoChampion
-        ):  # load it before the first message; if there is none, say so now
-            self.models.get("default", 0.0)
         self.presence = Presence(
             redis_client(settings.broker),
             f"{socket.gethostname()}:{os.getpid()}",
             device,
             self.models.serving,
+            self.progress,
+        )
+        with contextlib.suppress(
+            NoChampion
+        ):  # load it before the first message; if there is none, say so now
+            self.models.get("default", 0.0)
+        outside = Outside(settings, self.models.serving)
+        limits = Limits(worker.stall_limit_s, worker.message_limit_s)
+        self.watchdog = Watchdog(self.progress, outside, limits, lambda: batcher.busy_since)
+        health = Health(
+            outside, self.progress, self.models.serving, lambda: self.presence.state, limits.message_s
+        )
+        self.endpoint = (
+            HealthEndpoint(health, worker.health_host, worker.health_port)
+            if worker.health_port is not None
+            else None
         )
         self._leases = leases
         self._stores = (store, *uploads.values())
 
+    def abandon(self) -> None:
+        """Give back what is in work, without waiting for it: its threads go on until the process ends."""
+        self.watchdog.close()
+        self._leases.close()
+        self.presence.close()
+
     def close(self) -> None:
         """Finish what is on the device, then let go of everything."""
+        self.watchdog.close()
+        if self.endpoint is not None:
+            self.endpoint.close()
         self.presence.close()
         self._leases.close()
         self.classifier.close()

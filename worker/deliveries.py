@@ -1,7 +1,7 @@
 """What becomes of each message in hand: done, tried again, taken apart, or kept as dead.
 
 ```
-unreadable, or breaks the contract ─────────────▶ dead/
+unreadable, not rightly signed, or breaks the contract ─▶ dead/
 expired ────────────────────────────────────────▶ results `failed`
 done ───────────────────────────────────────────▶ results; pictures that failed for good also in dead/
 an error that may pass, or one of ours ─────────▶ given back, for a pause that grows
@@ -16,7 +16,7 @@ lease runs out, which gives it back.
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import redis
 import structlog
@@ -26,8 +26,9 @@ from model_store.dead_letters import DeadLetters
 from producer.broker import CLASSIFY
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.envelope import Letter, Unreadable, envelope
-from producer.errors import NoChampion, TransientError
+from producer.errors import InvalidReference, NoChampion, TransientError
 from producer.leases import Lease, Leases
+from producer.signing import Keyring
 from producer.ulid import new_ulid
 from worker.attempts import Attempt, Attempts
 from worker.settings import WorkerSettings
@@ -60,12 +61,14 @@ class Deliveries:
         classifier: Classifies,
         dead_letters: Callable[[str], DeadLetters],
         settings: WorkerSettings,
+        keyring: Keyring,
     ) -> None:
         self._leases = leases
         self._attempts = attempts
         self._classifier = classifier
         self._dead_letters = dead_letters
         self._settings = settings
+        self._keyring = keyring
         self._turnstile = Turnstile()
 
     def handle(self, name: str) -> None:
@@ -104,14 +107,25 @@ class Deliveries:
         fields = {"message_id": attempt.message_id, **letter.fields}
         with structlog.contextvars.bound_contextvars(message_id=fields["message_id"]):
             try:
-                message = ClassifyImages.model_validate(fields)
-            except ValidationError as error:
-                self._bury(lease, letter, attempt, error)
+                message = self._admitted(fields)
+            except InvalidReference as error:
+                self._bury(lease, letter, attempt, str(error))
             else:
                 if not self._brought_to_an_end(lease, letter, message, attempt):
                     return
         self._attempts.done(letter.task_id)
         self._leases.release(lease.name)
+
+    def _admitted(self, fields: dict[str, Any]) -> ClassifyImages:
+        """Read a message; `fields` has the id that it has from now on, so a signature must be over an id."""
+        refusal = self._keyring.refusal(CLASSIFY, fields)
+        if refusal is not None:
+            raise InvalidReference(f"is refused: {refusal}")
+        try:
+            return ClassifyImages.model_validate(fields)
+        except ValidationError as error:
+            reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise InvalidReference(f"breaks the contract: {reason}") from error
 
     def _brought_to_an_end(
         self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
@@ -171,9 +185,8 @@ class Deliveries:
             self._attempts.done(letter.task_id)
         return False
 
-    @staticmethod
-    def _envelope(half: ClassifyImages, whole: str) -> bytes:
-        fields = half.model_dump(mode="json", exclude_none=True)
+    def _envelope(self, half: ClassifyImages, whole: str) -> bytes:
+        fields = self._keyring.sign(CLASSIFY, half.model_dump(mode="json", exclude_none=True))
         return envelope(CLASSIFY, half.message_id, fields, split=whole)
 
     def _give_up(self, message: ClassifyImages, attempt: Attempt, detail: str, error: str) -> None:
@@ -193,16 +206,15 @@ class Deliveries:
         )
         log.error("message kept as dead", kept_at=key, reason=error)
 
-    def _bury(self, lease: Lease, letter: Letter, attempt: Attempt, error: ValidationError) -> None:
-        """Keep a message that breaks the contract; trying it again would change nothing."""
-        reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        keep, why = self._dead_letters("default").keep, f"breaks the contract: {reason}"
+    def _bury(self, lease: Lease, letter: Letter, attempt: Attempt, why: str) -> None:
+        """Keep a message that may not or cannot be done; trying it again would change nothing."""
+        keep = self._dead_letters("default").keep
         as_it_came = {"task_id": letter.task_id, "args": letter.args, "kwargs": letter.fields}
         try:
             key = keep(new_ulid(), as_it_came, why, history=_history(attempt), queue=lease.lane)
         except RecursionError:  # nested as deep as Python's JSON reads, and deeper than it writes
             key = keep(new_ulid(), None, why, history=_history(attempt), queue=lease.lane, raw=lease.raw)
-        log.error("message breaks the contract", kept_at=key, reason=reason)
+        log.error("message refused", kept_at=key, reason=why)
 
     def _quarantine(self, lease: Lease, problem: Unreadable) -> None:
         key = self._dead_letters("default").keep(

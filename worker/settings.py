@@ -26,6 +26,19 @@ class WorkerSettings(BaseModel):
     )
     max_attempts: int = Field(20, gt=0, description="of a message, before its unread pictures fail")
     max_backoff_s: float = Field(30.0, gt=0, description="longest pause between attempts")
+    stall_limit_s: float = Field(
+        120.0, gt=0, description="messages wait and none is taken for this long: the worker ends, status 75"
+    )
+    message_limit_s: float = Field(
+        600.0, gt=0, description="a message in work for longer hangs: the worker ends, status 75"
+    )
+    drain_timeout_s: float = Field(
+        25.0, gt=0, description="after SIGTERM, to finish what is in work; the rest is given back"
+    )
+    health_port: int | None = Field(
+        None, ge=0, le=65535, description="for /healthz and /readyz by HTTP; unset: none, 0: any free one"
+    )
+    health_host: str = Field("127.0.0.1", description="where they answer; 0.0.0.0 in a container of its own")
 
 
 class Settings(ProcessSettings):

@@ -29,11 +29,28 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
 
 
-def worker() -> None:
+def worker(
+    check: Annotated[
+        bool, typer.Option("--check", help="run none: tell whether the workers of this host are well")
+    ] = False,
+) -> None:
     """Run a worker: one process per GPU, as many as you like."""
+    if check:
+        _check()
     from worker.app import app  # noqa: PLC0415 - reads the worker's settings
 
     _serve(app, "worker")
+
+
+def _check() -> NoReturn:
+    """Print a line per check; exit status 1 if one fails."""
+    from console.worker_check import worker_checks  # noqa: PLC0415 - the others do without
+    from worker.settings import Settings  # noqa: PLC0415
+
+    checks = worker_checks(load_settings(Settings))
+    for found in checks:
+        print(f"{'ok    ' if found.ok else 'FAILED'} {found.name}: {found.detail}")
+    sys.exit(0 if all(found.ok for found in checks) else 1)
 
 
 def trainer() -> None:
@@ -70,4 +87,4 @@ def init(
         where = f"bucket {bucket} at {settings.store.endpoint or 'AWS'}"
         wait_for("store", where, "SHOAL_STORE__*", partial(create_bucket, bucket, settings.store), give_up_at)
         err.print(f"{where}: there", highlight=False)
-    wait_until_ready(settings.broker, settings.store, timeout_s)
+    wait_until_ready(settings.broker, settings.store, timeout_s, promotes=True)

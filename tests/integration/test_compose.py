@@ -79,7 +79,9 @@ def test_every_setting_is_one_that_the_process_knows(
 def test_a_stopping_worker_may_finish_its_messages() -> None:
     services = compose()["services"]
     for name in ("worker", "worker-gpu"):
-        assert int(services[name]["stop_grace_period"].removesuffix("s")) >= 60
+        grace_s = int(services[name]["stop_grace_period"].removesuffix("s"))
+        drain_s = float(services[name]["environment"]["SHOAL_WORKER__DRAIN_TIMEOUT_S"])
+        assert 60 <= drain_s <= grace_s - 15, "what is left is given back before the worker is killed"
 
 
 def test_nothing_listens_beyond_this_machine_and_workers_can_be_scaled() -> None:
@@ -104,6 +106,9 @@ def test_all_services_come_up_with_their_own_commands_and_environments(deploymen
     status = json.loads(deployment.run("worker", "status", "--json"))
     assert (status["broker"], status["store"]["state"]) == ("answers", "answers")
     assert [worker["device"] for worker in status["workers"]] == ["cpu"]
+    check = compose()["services"]["worker"]["healthcheck"]["test"]
+    assert check[:2] == ["CMD", "shoal"]
+    assert "ok     model loaded: none yet" in deployment.run("worker", *check[2:])
     logs = "".join(deployment.log(name).read_text() for name in READY)
     assert not [secret for secret in ("v4lkey", "the-secret") if secret in logs]
     assert deployment.stop() == dict.fromkeys(["valkey", "store", *READY], 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from pydantic import SecretStr
 
 from model_store.dead_letters import DeadLetter, DeadLetters
 from model_store.object_store import MemoryStore
@@ -17,6 +18,7 @@ from producer.envelope import Letter, Unreadable, envelope, read
 from producer.errors import AccessDenied, NoChampion, StoreUnavailable
 from producer.leases import DUE, Lease, Leases
 from producer.settings import BrokerSettings
+from producer.signing import Keyring
 from worker.attempts import PREFIX, Attempts
 from worker.deliveries import Deliveries
 from worker.settings import WorkerSettings
@@ -51,7 +53,7 @@ class Classifier:
 class Office:
     """A worker's deliveries without Celery: takes a message and handles it."""
 
-    def __init__(self, broker: BrokerSettings, client: "redis.Redis") -> None:
+    def __init__(self, broker: BrokerSettings, client: "redis.Redis", *keys: SecretStr) -> None:
         self.client = client
         self.classifier = Classifier()
         self.store = MemoryStore()
@@ -63,6 +65,7 @@ class Office:
             classifier=self.classifier,
             dead_letters=lambda name: DeadLetters(self.store, name),
             settings=WorkerSettings(),
+            keyring=Keyring(keys),
         )
 
     def put(self, fields: dict[str, Any], **options: Any) -> None:

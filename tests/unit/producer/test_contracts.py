@@ -31,7 +31,7 @@ def test_message_of_the_design_is_valid() -> None:
      "lane": "interactive", "submitted_at": "2026-11-23T10:00:00Z", "job_id": null, "traceparent": null,
      "expires_at": null,
      "images": [{"image_id": "img_1", "bucket": "uploads", "key": "a/b.jpg", "version_id": null,
-                 "etag": null, "allow_training": true}]}
+                 "etag": null, "allow_training": true}], "signature": null}
     """
 
     read = ClassifyImages.model_validate_json(text)

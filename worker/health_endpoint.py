@@ -1,0 +1,62 @@
+"""`/healthz` (it lives) and `/readyz` (it would answer now) by HTTP, for orchestrators: 200 or 503, JSON."""
+
+import json
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from producer.errors import ConfigurationError
+from worker.health import Health
+
+ASKER_S: Final = 5.0  # to send its request
+
+
+class HealthEndpoint:
+    """A small HTTP server in threads of its own."""
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        """Answer from now on.
+
+        Raises:
+            ConfigurationError: the address cannot be had.
+        """
+        answers = {"/healthz": health.alive, "/readyz": health.ready}
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = ASKER_S
+            server_version, sys_version = "shoal", ""
+
+            def do_GET(self) -> None:
+                answer = answers.get(self.path.partition("?")[0])
+                if answer is None:
+                    self.send_error(HTTPStatus.NOT_FOUND)
+                    return
+                checks = answer()
+                ok = all(check.ok for check in checks)
+                body = json.dumps({"ok": ok, "checks": [check._asdict() for check in checks]}).encode()
+                self.send_response(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: it is asked every few seconds."""
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise ConfigurationError(
+                f"no health endpoint at {host}:{port}: {error}. Correct SHOAL_WORKER__HEALTH_PORT or _HOST"
+            ) from error
+        self._server.daemon_threads = True
+        self.url = f"http://{host}:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
