@@ -28,6 +28,7 @@ class Policed:
     """Running servers and the files that they were given."""
 
     files: Path
+    settings: ProcessSettings
     servers: list[Server] = field(default_factory=list)
     _stores: dict[tuple[str, str], S3Store] = field(
         default_factory=dict
@@ -89,7 +90,7 @@ def policed_servers(folder: Path, *, limit_databases: bool = True) -> Iterator[P
         broker=broker, store=StoreSettings(endpoint=f"http://{HOST}:{ports['s3.port']}")
     )
     write_policies(folder / "policies", settings, limit_databases=limit_databases)
-    policed = Policed(folder / "policies")
+    policed = Policed(folder / "policies", settings)
     policed.servers.append(_valkey(folder, ports["valkey.port"], policed))
     policed.servers.append(_seaweedfs(folder, ports, policed))
     try:

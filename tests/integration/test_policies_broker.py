@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 
 from console.access.broker_acl import acl_file
 from console.access.credentials import Credentials
+from console.access.policy_files import write_policies
 from producer import ImageRef, Producer
 from producer.broker import (
     RETRAIN,
@@ -142,6 +143,21 @@ def test_nobody_gets_in_without_a_name(policed: Policed) -> None:
     address, _, port = host.partition(":")
     with redis.Redis(address, int(port)) as client, pytest.raises(redis.exceptions.AuthenticationError):
         client.ping()
+
+
+def test_a_password_is_changed_while_the_broker_runs(
+    policed: Policed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = policed.broker("worker")
+    monkeypatch.setenv("DEPLOY_WORKER__PASSWORD", "a-new-one-of-the-operator")
+    write_policies(policed.files, policed.settings, limit_databases=True)
+    with policed.redis("admin") as admin:
+        admin.acl_load()
+
+    with redis_client(before) as client, pytest.raises(redis.exceptions.AuthenticationError):
+        client.llen("interactive")
+    with policed.redis("worker") as client:
+        assert client.ping()
 
 
 def test_keys_alone_keep_the_roles_apart_where_databases_cannot_be_limited() -> None:
