@@ -9,6 +9,7 @@
   models/{version}/                             write-once; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
+  sweeps/{name}.json                            how far a sweep of the uploads has come
 .shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
 ```
 """
@@ -91,3 +92,7 @@ class Layout:
     def run(self, slot: str) -> str:
         """Where the record of one retraining run lies."""
         return f"{self.collection}/runs/{slot}.json"
+
+    def sweep(self, name: str) -> str:
+        """Where the record of one sweep lies."""
+        return f"{self.collection}/sweeps/{name}.json"

@@ -41,7 +41,12 @@ def s3_client(settings: StoreSettings) -> "S3Client":
         max_pool_connections=settings.max_in_flight,
         s3={"addressing_style": "path"} if settings.endpoint else {},
     )
-    client: S3Client = _session(settings).client("s3", endpoint_url=settings.endpoint, config=config)
+    client: S3Client = _session(settings).client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        config=config,
+        verify=str(settings.ca_file) if settings.ca_file else None,
+    )
     return client
 
 
@@ -214,7 +219,8 @@ def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
         config=config,  # type: ignore[arg-type]
         credential_provider=Boto3CredentialProvider(session),
         client_options={
-            "allow_http": True,
+            "allow_http": (settings.endpoint or "").startswith("http:"),
+            **({"root_certificate": settings.ca_file.read_bytes()} if settings.ca_file else {}),
             "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
             "timeout": timedelta(seconds=settings.timeout_s),
             "pool_max_idle_per_host": str(settings.max_in_flight),

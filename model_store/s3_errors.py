@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from obstore import exceptions as obs
 
 from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, StoreBusy, StoreUnavailable
@@ -18,6 +18,9 @@ BUSY: Final = {"SlowDown", "ServiceUnavailable", "Throttling", "TooManyRequests"
 KEY_REFUSED: Final = {"InvalidRequest", "InvalidURI", "InvalidArgument", "KeyTooLongError", "400"}
 STATUS: Final = re.compile(
     r"status code: (\d{3})[^<]*(?:<\?xml[^>]*\?>\s*)?(?:<Error>.*?<Code>(\w+)</Code>)?", re.DOTALL
+)
+_UNTRUSTED: Final = (
+    "the store's certificate is not trusted: correct SHOAL_STORE__CA_FILE or SHOAL_STORE__ENDPOINT"
 )
 
 
@@ -37,6 +40,8 @@ def obstore_errors(key: str, *, reading: bool = False) -> Iterator[None]:
             raise PreconditionFailed(f"{key} exists or has changed") from error
         if reading and status == "400" and code in KEY_REFUSED:
             raise ObjectNotFound(f"the store has no such object: {key}: {code}") from error
+        if "InvalidCertificate" in str(error):
+            raise StoreUnavailable(_UNTRUSTED) from error
         unavailable = StoreBusy if status in BUSY else StoreUnavailable
         raise unavailable(f"the store did not serve {key}: {code or str(error).splitlines()[0]}") from error
 
@@ -64,6 +69,8 @@ def boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) 
             raise AccessDenied(f"the store refuses access to {key}: {code}") from error
         unavailable = StoreBusy if code in BUSY else StoreUnavailable
         raise unavailable(f"the store did not serve {key}: {code}") from error
+    except SSLError as error:
+        raise StoreUnavailable(f"{_UNTRUSTED}: {error}") from error
     except (BotoCoreError, OSError) as error:
         raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error
     except KeyError as error:  # an answer that was cut short, or is an error with status 200

@@ -125,7 +125,7 @@ class S3Requests:
                     Bucket=self._bucket, Prefix=prefix, StartAfter=start_after, **more
                 )
                 found = [
-                    ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+                    ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
                     for item in page.get("Contents", [])
                 ]
                 return found, page["NextContinuationToken"] if page["IsTruncated"] else None

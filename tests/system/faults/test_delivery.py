@@ -19,7 +19,7 @@ from tests.system.faults.load import Load
 from tests.system.faults.report import FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture
