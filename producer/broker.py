@@ -124,6 +124,10 @@ def broker_errors(settings: BrokerSettings) -> Iterator[None]:
     except (redis.exceptions.RedisError, OperationalError, OSError) as error:
         if "used memory > 'maxmemory'" in str(error):  # redis-py cuts off the leading OOM, kombu rewraps
             raise QueueFull(f"the broker {settings.masked_url()} is at its memory limit") from error
+        if "MISCONF" in str(error):
+            raise BrokerUnavailable(
+                f"the broker {settings.masked_url()} takes no writes, its disk is full or fails: {error}"
+            ) from error
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise BrokerUnavailable(
                 f"the certificate of the broker {settings.masked_url()} is not trusted: {error}. "

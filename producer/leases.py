@@ -177,6 +177,10 @@ class Leases:
         if self._let_go(name) is not None:
             self._script(_GIVE_BACK, name, int(pause_s * 1000))
 
+    def let_run_out(self, name: str) -> None:
+        """Hold it no more, and say nothing to Redis: it comes again, whatever Celery acknowledges."""
+        self._let_go(name)
+
     def replace(self, name: str, messages: Sequence[bytes]) -> bool:
         """Put others in a message's place, in one step; tells whether it was still there to be replaced.
 

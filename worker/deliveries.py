@@ -80,6 +80,7 @@ class Deliveries:
         try:
             self._handle(lease)
         except REDIS_AWAY as error:
+            self._leases.let_run_out(name)  # else Celery's acknowledgement would release it, undone
             log.warning(
                 "the broker is away; the lease will run out, and the message come again", reason=str(error)
             )

@@ -33,7 +33,8 @@ def s3_port(stack: Stack) -> int:
 
 @pytest.fixture
 def proxy(stack: Stack) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3_port(stack), seed=7, latency_s=0.1) as proxy:
+    # drips come sooner than a read gives up
+    with FaultyProxy(s3_port(stack), seed=7, latency_s=0.1, drip_s=0.1) as proxy:
         yield proxy
 
 

@@ -36,12 +36,13 @@ class FaultyProxy:
         upstream_port: int,
         *,
         http: bool = True,
+        host: str = HOST,
         seed: int = 0,
         latency_s: float = 0.2,
         drip_s: float = 0.5,
         rewrite: Callable[[Head], None] = lambda _: None,
     ) -> None:
-        self.upstream_port = upstream_port
+        self.upstream_port, self.host = upstream_port, host
         self.latency_s, self.drip_s = latency_s, drip_s
         self.rewrite = rewrite
         self.random = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
@@ -72,7 +73,7 @@ class FaultyProxy:
 
     @property
     def endpoint(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def inject(self, **shares: float) -> None:
         """Set the probability of each kind of fault; those not named stop."""
@@ -131,7 +132,7 @@ class FaultyProxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self.port, backlog=512)
+            self._server = await asyncio.start_server(self._accept, self.host, self.port, backlog=512)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _refuse(self) -> None:

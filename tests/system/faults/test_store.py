@@ -59,7 +59,7 @@ def test_every_picture_is_right_though_store_requests_fail(
 
     assert report.submitted == N
     assert workers.deaths == 0
-    assert all(proxy.counts[kind] > 0 for kind in SHARES)
+    assert sum(proxy.counts[kind] for kind in SHARES) > N * share / 2
 
 
 def test_a_store_that_is_away_loses_nothing_and_work_goes_on_when_it_is_back(
