@@ -21,6 +21,7 @@ Area = Literal[
     "models",
     "aliases",
     "runs",
+    "sweeps",
     "erasures",
     "tombstones",
     "clusters.json",
@@ -78,7 +79,10 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("write",),
         ),
         "worker": Access(
-            broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),),
+            broker=(
+                KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),
+                KeyGrant(("scan",), ("shoal:worker:*",), "R"),  # `shoal worker --check` finds its own
+            ),
             databases=("messages",),
             uploads=("list", "read"),
             reads=("results", "jobs", "dead", "models", "aliases", "tombstones", "clusters.json"),
@@ -102,9 +106,9 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("list", "read", "write", "remove"),
             reads=(
                 *("results", "jobs", "ledger", "dead", "models", "aliases", "runs", "erasures", "tombstones"),
-                "clusters.json",
+                *("clusters.json", "sweeps"),
             ),
-            writes=("aliases", "clusters.json", "dead", "ledger", "erasures", "tombstones"),
+            writes=("aliases", "clusters.json", "dead", "ledger", "erasures", "tombstones", "sweeps"),
             removes=("results", "jobs", "ledger", "dead", "tombstones"),
         ),
     }
