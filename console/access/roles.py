@@ -88,7 +88,10 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
     {
         "producer": Access(broker=SEND, uploads=("write",)),
         "worker": Access(
-            broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),),
+            broker=(
+                KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),
+                KeyGrant(("scan",), ("shoal:worker:*",), "R"),  # `shoal worker --check` finds its own
+            ),
             uploads=("list", "read"),
             reads=("results", "jobs", "dead", "models", "aliases", *ERASED, "clusters.json"),
             writes=("results", "jobs", "ledger", "dead"),

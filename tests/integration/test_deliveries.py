@@ -87,6 +87,8 @@ class Office:
             self.deliveries.handle(name)
         except WorkerDied:
             self.leases.give_back(name)  # as when its lease runs out
+        else:
+            self.leases.release(name)  # as Celery does when the task returns
         return True
 
     def dead(self, collection: str = "default") -> list[DeadLetter]:
@@ -274,6 +276,24 @@ def test_a_message_of_one_picture_gets_three_tries(office: Office) -> None:
         pass
     assert office.classifier.attempts == [1, 2, 3]
     assert office.classifier.failed == [("bad", "internal")]
+
+
+@pytest.mark.parametrize("step", ["begin", "failed"])
+def test_a_message_whose_attempt_cannot_be_counted_is_not_acknowledged(
+    office: Office, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise redis.exceptions.ResponseError("MISCONF the disk is full")
+
+    office.classifier.error = StoreUnavailable("away")
+    office.put(fields("a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(office.attempts, step, refuse)
+        office.handle()
+    due_now(office)
+    office.classifier.error = None
+    office.handle()
+    assert len(office.classifier.done) == 1
 
 
 def test_a_lease_that_ran_out_before_work_began_is_left_to_others(office: Office) -> None:

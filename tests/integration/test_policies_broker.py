@@ -52,7 +52,7 @@ COMMANDS: dict[tuple[str, str], str] = {  # (database, command) -> who may
     ("messages", f"EVAL «{SCRIPT}» 2 elsewhere shoal:leases"): "",
     ("messages", f"EVAL «{OUT_OF_KEYS}» 0"): "",
     ("messages", "SCRIPT LOAD «return 1»"): "worker trainer",
-    ("messages", "SCAN 0"): "console",
+    ("messages", "SCAN 0"): "worker console",
     ("messages", "KEYS *"): "",
     ("messages", "FLUSHDB"): "",
     ("messages", "FLUSHALL"): "",
