@@ -17,6 +17,7 @@ from producer.broker import classify_queues, redis_client
 from producer.errors import NoChampion
 from worker.batcher import Batcher
 from worker.classifier import Classifier
+from worker.decoders import Decoders, enough_memory
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.reader import Reader
@@ -42,7 +43,13 @@ class Context:
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
-                ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
+                ImageSource(uploads, worker.max_image_bytes),
+                Decoders(
+                    settings.decode,
+                    worker.decode_processes,
+                    cpu_s=worker.decode_cpu_s,
+                    memory_bytes=enough_memory(settings.decode, worker.max_image_bytes),
+                ),
             ),
             batcher=Batcher(worker.max_batch),
             results=per_collection(lambda name: Results(store, name)),
