@@ -5,6 +5,7 @@ per picture, and it ends when its standard input does, that is with the worker, 
 """
 
 import contextlib
+import faulthandler
 import os
 import resource
 import signal
@@ -26,9 +27,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which may want its batch finished
         signal.signal(number, signal.SIG_IGN)
     options = DecoderOptions.model_validate_json(sys.argv[1])
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not end up between the answers
-    _limit(options)
+    answers = answers_alone_on_stdout()
+    limit(options)
     send(answers, [])
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -67,10 +67,25 @@ def _preprocess(text: str) -> Preprocess:
     return Preprocess.model_validate_json(text)
 
 
-def _limit(options: DecoderOptions) -> None:
+def answers_alone_on_stdout() -> BinaryIO:
+    """Give the stream for answers; what C libraries print goes nowhere, Python's errors to standard error.
+
+    One TIFF makes libtiff print hundreds of lines, which would fill the worker's log.
+    """
+    answers, errors = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(2), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    sys.stderr = errors
+    faulthandler.enable(errors)
+    return answers
+
+
+def limit(options: DecoderOptions) -> None:
+    """Set the limit on memory, and make this process the first to go where memory runs out."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (options.memory_bytes, options.memory_bytes))
-    with contextlib.suppress(OSError):  # Linux: where memory runs out, this process goes before the worker
+    with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
