@@ -24,11 +24,14 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "dead": "dead",
+        "sweep": "sweep",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",
         "init": "roles",
         "settings": "settings",
+        "deploy": "deploy",
     }
 )
 

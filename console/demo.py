@@ -26,6 +26,7 @@ from console.waiting import wait_for_results
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
+from model_store.signature import Signer
 from producer.client import Producer
 from producer.contracts import ImageRef, Result
 from producer.errors import ConfigurationError
@@ -175,7 +176,8 @@ def _train(pictures: Sequence[DemoPicture], settings: Settings, store: S3Store, 
             source="the demo's pictures",
         )
         trained = train(corpus, settings.training, progress, source="folder", collection=COLLECTION)
-    registry = Registry(store, COLLECTION)
+    signer = Signer.from_file(settings.training.signing_key_file)
+    registry = Registry(store, COLLECTION, signer=signer)
     target = registry.publish(trained.manifest, trained.files)
     registry.promote(target.version, reason="demo", expected_generation=0)
 

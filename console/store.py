@@ -8,6 +8,7 @@ from model_store.process_settings import ProcessSettings, load_settings
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
+from model_store.signature import Signer, TrustedKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,10 @@ class Connection:
     settings: ProcessSettings
     store: S3Store
 
-    def registry(self, collection: str) -> Registry:
-        """Give the models of a collection."""
-        return Registry(self.store, collection)
+    def registry(self, collection: str, signer: Signer | None = None) -> Registry:
+        """Give the models of a collection; `signer` signs what is published."""
+        trusted = TrustedKeys(self.settings.store.trusted_keys)
+        return Registry(self.store, collection, trusted=trusted, signer=signer)
 
     def results(self, collection: str) -> Results:
         """Give the results of a collection."""

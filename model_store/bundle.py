@@ -2,6 +2,7 @@
 
 ```
 manifest.json           sha256 of every file, and all that is described in `manifest`
+manifest.sig            optional: Ed25519 over manifest.json, see `signature`
 encoder.safetensors     weights
 pca.safetensors         mean, components, explained variance
 kmeans.safetensors      centroids, counts, distance quantiles, unknown distances

@@ -82,6 +82,13 @@ class Ledger:
             for table in self._read(parts[at : at + PARTS_AT_ONCE]):
                 yield from map(_ledger_row, table.to_pylist())
 
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Read some columns, oldest part first."""
+        parts = [info.key for info in self._store.list(self._layout.ledger())]
+        for at in range(0, len(parts), PARTS_AT_ONCE):
+            for table in self._read(parts[at : at + PARTS_AT_ONCE]):
+                yield table.select(list(columns))
+
     def _read(self, keys: list[str]) -> list[pa.Table]:
         tables: dict[int, pa.Table] = {}
         for position, found in self._store.get_many(Get(key) for key in keys):

@@ -4,7 +4,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -88,6 +88,19 @@ class Manifest(Part):
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, e["loc"])) or "the whole" for e in error.errors()}))
             raise BundleInvalid(f"manifest.json cannot be read by this version of Shoal: {fields}") from error
+
+    def published_as(self, version: str, collection: str) -> Self:
+        """Pass if it describes this version; one that was signed for another place is worth nothing here.
+
+        Raises:
+            BundleInvalid: it describes another version, or one of another collection.
+        """
+        if (self.version, self.collection) != (version, collection):
+            raise BundleInvalid(
+                f"manifest.json of version {version} of collection {collection} is that of version "
+                f"{self.version} of collection {self.collection}"
+            )
+        return self
 
     def verify(self, name: str, data: bytes | None) -> bytes:
         """Pass a file's bytes through if they are the ones described.

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
@@ -30,6 +31,7 @@ class ObjectInfo:
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,12 @@ class ObjectStore(Protocol):
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """List keys with this prefix in order, after `start_after`; streams, page by page."""
 
-    def delete(self, key: str) -> None:
-        """Remove an object; removing what is not there is not an error."""
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Remove an object; removing what is not there is not an error without a condition.
+
+        Raises:
+            PreconditionFailed: it has another ETag than `if_match`, or is gone; nothing was removed.
+        """
 
 
 class MemoryStore:
@@ -93,6 +99,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[str, StoredObject] = {}
+        self._modified_at: dict[str, datetime] = {}
 
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""
@@ -129,6 +136,7 @@ class MemoryStore:
             if if_match is not None and (present is None or present.etag != if_match):
                 raise PreconditionFailed(f"{key} has changed")
             self._objects[key] = StoredObject(bytes(data), etag)
+            self._modified_at[key] = datetime.now(UTC)
         return etag
 
     def put_many(
@@ -149,9 +157,12 @@ class MemoryStore:
             found = sorted((key, item) for key, item in self._objects.items() if key.startswith(prefix))
         for key, item in found:
             if key > start_after:
-                yield ObjectInfo(key, len(item.data), item.etag)
+                yield ObjectInfo(key, len(item.data), item.etag, self._modified_at[key])
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
         with self._lock:
+            present = self._objects.get(key)
+            if if_match is not None and (present is None or present.etag != if_match):
+                raise PreconditionFailed(f"{key} has changed")
             self._objects.pop(key, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from model_store.admission import DecodeLimits
 from model_store.logs import LogSettings
@@ -55,6 +55,11 @@ def load_settings(kind: type[S]) -> S:
             raise ConfigurationError(f"{name} is not a setting of Shoal; there are {known}")
     try:
         return kind()
+    except SettingsError as error:
+        section = str(error).split('"')[1].upper()
+        raise ConfigurationError(
+            f'one of {PREFIX}{section}__... is a list, and not written as JSON, such as ["a", "b"]'
+        ) from None  # the cause holds the value, which may be a secret
     except ValidationError as error:
         faults = (f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise ConfigurationError("; ".join(faults)) from None  # the cause would show the values, secrets too

@@ -5,45 +5,42 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
+from model_store.alias import Alias, Target
 from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
 from model_store.layout import MANIFEST, AliasName, Layout
-from model_store.manifest import Manifest, Part, sha256
+from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
+from model_store.signature import ANYBODY, SIGNATURE, Signer, TrustedKeys
 from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
+
+__all__ = ["Alias", "Registry", "Target"]
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 50  # of a compare-and-swap among racing promoters
 
 
-class Target(Part):
-    """A version, and the digest its manifest must have."""
-
-    version: str
-    sha256: str
-
-
-class Alias(Target):
-    """An alias file. `generation` grows by one with every move of the champion, back or forth."""
-
-    generation: int
-    moved_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    reason: str = ""
-    previous: Target | None = Field(None, description="what it pointed at before: where rollback goes")
-
-
 class Registry:
-    """The models of one collection."""
+    """The models of one collection; where keys are pinned, only what one of them signed is taken."""
 
-    def __init__(self, store: ObjectStore, collection: str) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        collection: str,
+        *,
+        trusted: TrustedKeys = ANYBODY,
+        signer: Signer | None = None,
+    ) -> None:
+        """Check what is read with the keys `trusted`; sign what is published with `signer`."""
         self._store = store
         self._layout = Layout(collection)
+        self._trusted = trusted
+        self._signer = signer
         self.collection = collection
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Target:
@@ -51,17 +48,30 @@ class Registry:
 
         Raises:
             PreconditionFailed: the version exists already.
-            BundleInvalid: `files` are not the ones the manifest describes.
+            BundleInvalid: `files` are not the ones the manifest describes, or would not be trusted here.
         """
         for name in manifest.files:
             manifest.verify(name, files.get(name))
+        data = manifest.to_bytes()
+        signature = self._signer.sign(data) if self._signer else None
+        self._trusted.check(manifest.version, data, signature)
         parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
+        if signature is not None:
+            parts[self._layout.model(manifest.version, SIGNATURE)] = signature
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
-        data = manifest.to_bytes()
         self._store.put(self._layout.model(manifest.version, MANIFEST), data, create_only=True)
         return Target(version=manifest.version, sha256=sha256(data))
+
+    def sign(self, version: str, signer: Signer) -> None:
+        """Sign a version that was published without a signature, or with another key's.
+
+        Raises:
+            ObjectNotFound: no such version; says which there are.
+        """
+        data = self._manifest_bytes(version)
+        self._store.put(self._layout.model(version, SIGNATURE), signer.sign(data))
 
     def versions(self) -> Iterator[Manifest]:
         """List what is published and can be read by this version of Shoal, oldest first."""
@@ -79,15 +89,10 @@ class Registry:
 
         Raises:
             ObjectNotFound: no such version; says which there are.
+            BundleInvalid: it cannot be read, or keys are pinned and none of them signed it.
         """
-        try:
-            data = self._store.get(self._layout.model(version, MANIFEST)).data
-        except ObjectNotFound as error:
-            known = ", ".join(manifest.version for manifest in self.versions()) or "none"
-            raise ObjectNotFound(
-                f"no version {version} in collection {self.collection}; there are: {known}"
-            ) from error
-        return Manifest.from_bytes(data), Target(version=version, sha256=sha256(data))
+        data = self._manifest_bytes(version)
+        return self._checked(version, data), Target(version=version, sha256=sha256(data))
 
     def alias(self, name: AliasName) -> Alias | None:
         """Read an alias; None if it was never set."""
@@ -125,6 +130,7 @@ class Registry:
 
         Raises:
             NoChampion: there is none, or it has no predecessor.
+            ObjectNotFound, BundleInvalid: its predecessor is gone, or not trusted.
             PreconditionFailed: somebody else promoted meanwhile.
         """
         champion = self.current()
@@ -132,6 +138,7 @@ class Registry:
             raise NoChampion(
                 f"the champion {champion.version} has nothing to go back to: promote a version by its name"
             )
+        self.manifest(champion.previous.version)  # refused here rather than by every worker
         return self._move(champion.previous, reason, champion.generation, back=True)
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
@@ -148,6 +155,7 @@ class Registry:
         files = self._files(target.version, (MANIFEST, *SERVING_FILES))
         if sha256(files[MANIFEST]) != target.sha256:
             raise BundleInvalid(f"{MANIFEST} of version {target.version} is not the one that was promoted")
+        self._checked(target.version, files[MANIFEST])
         return load_bundle(files[MANIFEST], files, target.sha256, device)
 
     def file(self, version: str, name: str) -> bytes:
@@ -158,6 +166,26 @@ class Registry:
     def decoder(self, version: str) -> bytes:
         """Read the decoder's weights, verified."""
         return self.file(version, DECODER)
+
+    def _manifest_bytes(self, version: str) -> bytes:
+        try:
+            return self._store.get(self._layout.model(version, MANIFEST)).data
+        except ObjectNotFound as error:
+            known = ", ".join(manifest.version for manifest in self.versions()) or "none"
+            raise ObjectNotFound(
+                f"no version {version} in collection {self.collection}; there are: {known}"
+            ) from error
+
+    def _checked(self, version: str, data: bytes) -> Manifest:
+        """Read a manifest; where keys are pinned, only one that was signed, and for this place."""
+        if not self._trusted:
+            return Manifest.from_bytes(data)
+        try:
+            signature = self._store.get(self._layout.model(version, SIGNATURE)).data
+        except ObjectNotFound:
+            signature = None
+        self._trusted.check(version, data, signature)
+        return Manifest.from_bytes(data).published_as(version, self.collection)
 
     def _files(self, version: str, names: tuple[str, ...]) -> dict[str, bytes]:
         gets = [Get(self._layout.model(version, name)) for name in names]

@@ -1,7 +1,7 @@
 """Names on the wire, and the one way to make a Celery app or a Redis client for them.
 
-Queues are named for their lanes: `interactive`, then `bulk`. kombu's BRPOP takes from the first
-that has something, so a bulk backlog never holds up a single upload.
+Queues are named for their lanes: `interactive`, then `bulk`. A worker takes from the first that has
+something, so a bulk backlog never holds up a single upload.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from producer.contracts import Lane
 from producer.errors import BrokerUnavailable, QueueFull
+from producer.leases import Leases
 from producer.settings import BrokerSettings
 
 CLASSIFY: Final = "shoal.classify.v1"
@@ -27,7 +28,7 @@ TRAINING_QUEUE: Final = "training"
 
 def lane_queue(name: str) -> Queue:
     """Describe a queue reached by its name alone: no binding in Redis that a flush could lose."""
-    return Queue(name, Exchange(""), routing_key=name)
+    return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # Celery would bind it all the same
 
 
 def classify_queues(settings: BrokerSettings) -> list[Queue]:
@@ -36,15 +37,28 @@ def classify_queues(settings: BrokerSettings) -> list[Queue]:
     return [lane_queue(name) for name in names if name]
 
 
-def celery_app(name: str, settings: BrokerSettings, queues: list[Queue]) -> Celery:
-    """Make a Celery app with the delivery settings that docs/decisions/0002 gives reasons for."""
+def celery_app(
+    name: str,
+    settings: BrokerSettings,
+    queues: list[Queue],
+    *,
+    leases: Leases | None = None,
+    tasks: tuple[str, ...] = (),
+) -> Celery:
+    """Make a Celery app with the delivery settings that docs/decisions/0002 gives reasons for.
+
+    Args:
+        name: of the app, and of its connections in Redis.
+        settings: where Redis is.
+        queues: taken from in this order.
+        leases: hold what a worker takes; one that only sends needs none.
+        tasks: names of those that a worker does; a message for another is unreadable.
+    """
     app = Celery(name, broker=settings.url.get_secret_value(), set_as_current=False)
     transport: dict[str, Any] = {
-        "visibility_timeout": settings.visibility_timeout_s,
-        "unacked_restore_interval": 1,  # s between looks for messages of the dead; celery's default
-        "unacked_restore_throttle": 1,  # of both together looks every 100 s
-        "queue_order_strategy": "priority",  # in the order of `queues`
-        "priority_steps": [0],  # lanes are queues: one key each to BRPOP, not four
+        "leases": leases,
+        "tasks": tasks,
+        "priority_steps": [0],  # lanes are queues: one key each, not four
         "socket_connect_timeout": settings.connect_timeout_s,
         "socket_timeout": settings.socket_timeout_s,
         "socket_keepalive": True,
@@ -68,8 +82,9 @@ def celery_app(name: str, settings: BrokerSettings, queues: list[Queue]) -> Cele
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         task_send_sent_event=False,
-        visibility_timeout=settings.visibility_timeout_s,
+        broker_transport="producer.transport:Transport",
         broker_transport_options=transport,
+        broker_use_ssl=settings.tls_options() or None,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -83,11 +98,12 @@ def celery_app(name: str, settings: BrokerSettings, queues: list[Queue]) -> Cele
     return app
 
 
-def redis_client(settings: BrokerSettings) -> "redis.Redis":
-    """Make a client for what is not a message: depths, presence, ping."""
+def redis_client(settings: BrokerSettings, *, text: bool = True) -> "redis.Redis":
+    """Make a client for what is not Celery's: depths, presence, leases; `text` decodes what it answers."""
     return redis.Redis.from_url(
         settings.url.get_secret_value(),
-        decode_responses=True,
+        decode_responses=text,
+        **settings.tls_options(),
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.socket_timeout_s,
         socket_keepalive=True,
@@ -108,6 +124,11 @@ def broker_errors(settings: BrokerSettings) -> Iterator[None]:
     except (redis.exceptions.RedisError, OperationalError, OSError) as error:
         if "used memory > 'maxmemory'" in str(error):  # redis-py cuts off the leading OOM, kombu rewraps
             raise QueueFull(f"the broker {settings.masked_url()} is at its memory limit") from error
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise BrokerUnavailable(
+                f"the certificate of the broker {settings.masked_url()} is not trusted: {error}. "
+                "Correct SHOAL_BROKER__CA_FILE or the host name in SHOAL_BROKER__URL"
+            ) from error
         raise BrokerUnavailable(f"the broker {settings.masked_url()} does not answer: {error}") from error
 
 

@@ -5,9 +5,11 @@ submit -> outbox (gathers) -> one message of up to 256 references -> Redis -> fu
 
 import atexit
 import logging
+import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -49,6 +51,7 @@ class Producer:
         self._app = celery_app("producer", self._broker, classify_queues(self._broker))
         self._connection = self._app.connection_for_write()  # not of Celery's pool: that outlives `close`
         self._redis = redis_client(self._broker)
+        self._keyring = self._broker.keyring()
         self._outbox = Outbox(self._publish, self._settings)
         self._depths: dict[Lane, int] = {}
         self._depths_read_at = float("-inf")
@@ -63,8 +66,17 @@ class Producer:
         collection: str = "default",
         lane: Lane = "interactive",
         job_id: str | None = None,
+        expires_s: float | None = None,
     ) -> "Future[str]":
         """Hand in one reference; returns at once.
+
+        Args:
+            ref: where the picture lies; it must be there already.
+            collection: in which it is classified.
+            lane: `bulk` waits for `interactive`.
+            job_id: of the job that it is part of.
+            expires_s: not started later than about this many seconds from now (rounded up to the next
+                second), it gets a result `failed` with `message.expired` instead.
 
         Returns:
             A future of the message id, resolved when Redis has acknowledged the message.
@@ -75,6 +87,8 @@ class Producer:
             BrokerUnavailable: Redis does not answer, or earlier references could not be sent.
         """
         address = self._address(collection, lane, job_id)
+        if expires_s is not None:
+            address = address._replace(expires_at=_whole_second(time.time() + expires_s))
         self._refuse_when_full(lane)
         return self._outbox.put(ref, address)
 
@@ -97,6 +111,15 @@ class Producer:
             count += 1
         self._outbox.flush(2 * self._settings.timeout_s, failures)
         return count
+
+    def send(self, message: ClassifyImages) -> None:
+        """Put one whole message into Redis as it is, its id too; returns when Redis has acknowledged it.
+
+        Raises:
+            QueueFull, BrokerUnavailable: it is not queued.
+        """
+        self._refuse_when_full(message.lane)
+        self._publish(message)
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything taken so far is in Redis.
@@ -163,12 +186,13 @@ class Producer:
     def _publish(self, message: ClassifyImages) -> None:
         """Put one message into Redis, trying again until the time-out."""
         give_up_at = time.monotonic() + self._settings.timeout_s
+        fields = self._keyring.sign(CLASSIFY, message.model_dump(mode="json", exclude_none=True))
         while True:
             try:
                 with broker_errors(self._broker):
                     self._app.send_task(
                         CLASSIFY,
-                        kwargs=message.model_dump(mode="json", exclude_none=True),
+                        kwargs=fields,
                         task_id=message.message_id,
                         queue=message.lane,
                         retry=False,
@@ -180,6 +204,11 @@ class Producer:
                 time.sleep(RETRY_PAUSE_S)
             else:
                 return
+
+
+def _whole_second(moment_s: float) -> datetime:
+    """Round up, so that what is submitted within a second can travel together."""
+    return datetime.fromtimestamp(math.ceil(moment_s), tz=UTC)
 
 
 def _no_slower_than(timeout_s: float, broker: BrokerSettings) -> BrokerSettings:

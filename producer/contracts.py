@@ -31,6 +31,7 @@ ErrorCode = Literal[
     "decode.too_many_scans",
     "decode.bad_dimensions",
     "model.unavailable",
+    "message.expired",
     "internal",
 ]
 
@@ -41,10 +42,15 @@ def _at_most_a_key(key: str) -> str:
     return key
 
 
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 # These become parts of keys in the bucket, hence the narrow alphabet.
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Key = Annotated[str, StringConstraints(min_length=1), AfterValidator(_at_most_a_key)]
 HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,1024}$")]  # goes into a request
+Moment = Annotated[datetime, AfterValidator(_in_utc)]  # without an offset it is taken for UTC
 MessageId = Annotated[str, StringConstraints(pattern=PATTERN)]
 
 
@@ -72,10 +78,12 @@ class ClassifyImages(Contract):
     message_id: MessageId = Field(default_factory=new_ulid)
     collection: Name = "default"
     lane: Lane = "interactive"
-    submitted_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    submitted_at: Moment = Field(default_factory=lambda: datetime.now(UTC))
     job_id: Name | None = None
     traceparent: str | None = Field(None, max_length=256)
+    expires_at: Moment | None = Field(None, description="not done later than this: `message.expired`")
     images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
+    signature: str | None = Field(None, max_length=256, description="see `producer.signing`")
 
 
 class Cluster(Contract):

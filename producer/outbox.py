@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import datetime
 from typing import NamedTuple
 
 from producer.contracts import MAX_IMAGES_PER_MESSAGE, MAX_MESSAGE_BYTES, ClassifyImages, ImageRef, Lane
@@ -26,6 +27,7 @@ class Address(NamedTuple):
     collection: str
     lane: Lane
     job_id: str | None
+    expires_at: datetime | None = None
 
 
 class _Waiting(NamedTuple):

@@ -14,8 +14,10 @@ from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
 from model_store.s3 import S3Store
-from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
+from model_store.signature import Signer
+from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
 from producer.errors import ShoalError
+from producer.leases import Leases
 from training import tasks
 from training.progress import LoggedProgress
 from training.retrain import Retraining
@@ -32,6 +34,8 @@ class Trainer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.keyring = settings.broker.keyring()
+        self._signer = Signer.from_file(settings.training.signing_key_file)
         self._store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self._images = ImageSource(uploads, settings.training.max_image_bytes)
@@ -39,7 +43,8 @@ class Trainer:
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
-        return Retraining(collection, self._store, self._images, self._settings, LoggedProgress())
+        progress = LoggedProgress()
+        return Retraining(collection, self._store, self._images, self._settings, progress, self._signer)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -53,7 +58,9 @@ try:
 except ShoalError as mistake:
     exit_saying(ROLE, mistake)
 
-app = celery_app("training", settings.broker.for_training(), [lane_queue(TRAINING_QUEUE)])
+broker = settings.broker.for_training()
+leases = Leases(redis_client(broker, text=False), broker.lease_s)
+app = celery_app("training", broker, [lane_queue(TRAINING_QUEUE)], leases=leases, tasks=(RETRAIN,))
 app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
 tasks.register(app)
 
@@ -65,6 +72,7 @@ class TrainerServices(Services):
     settings = settings
     broker = settings.broker.for_training()
     startup_timeout_s = settings.training.startup_timeout_s
+    promotes = True
 
     def wire(self) -> Trainer:
         """Connect, and give the tasks what they work with."""
@@ -86,3 +94,4 @@ def _log_our_way(**_: object) -> None:
 def _name_the_run(body: tuple[Any, dict[str, Any], Any], **_: object) -> None:
     """Stamp the run's name when it is asked for: computed when it starts, a delayed twin would differ."""
     body[1].setdefault("slot", slot_at(time.time(), settings.training))
+    body[1].update(settings.broker.keyring().sign(RETRAIN, body[1]))

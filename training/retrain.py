@@ -22,6 +22,7 @@ from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from model_store.predictor import best_device
 from model_store.registry import Alias, Registry
+from model_store.signature import Signer, TrustedKeys
 from producer.errors import BundleInvalid, ShoalError
 from training.corpus import Corpus
 from training.dataset import from_encoded
@@ -40,10 +41,17 @@ class Retraining:
     """Retrains one collection."""
 
     def __init__(
-        self, collection: str, store: ObjectStore, images: ImageSource, settings: Settings, progress: Progress
+        self,
+        collection: str,
+        store: ObjectStore,
+        images: ImageSource,
+        settings: Settings,
+        progress: Progress,
+        signer: Signer | None = None,
     ) -> None:
         self._runs = Runs(store, collection)
-        self._registry = Registry(store, collection)
+        trusted = TrustedKeys(settings.store.trusted_keys)
+        self._registry = Registry(store, collection, trusted=trusted, signer=signer)
         self._ledger = Ledger(store, collection)
         self._images = images
         self._settings = settings
@@ -122,7 +130,10 @@ class Retraining:
         cluster = self._training.cluster
         if champion is None or "n_clusters" in cluster.model_fields_set:
             return self._training
-        n_clusters = self._registry.manifest(champion.version)[0].n_clusters
+        try:
+            n_clusters = self._registry.manifest(champion.version)[0].n_clusters
+        except BundleInvalid:  # `_judge` says so
+            return self._training
         return self._training.model_copy(
             update={"cluster": cluster.model_copy(update={"n_clusters": n_clusters})}
         )

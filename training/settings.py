@@ -21,6 +21,10 @@ class TrainingSettings(TrainSettings):
     workdir: Path | None = Field(
         None, description="for decoded pictures while training; default: the system's"
     )
+    signing_key_file: Path | None = Field(
+        None,
+        description="Ed25519 private key (PEM) that new models are signed with; see `shoal models keygen`",
+    )
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
     promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
 

@@ -6,6 +6,7 @@ import structlog
 from celery import Celery
 
 from producer.broker import RETRAIN
+from producer.signing import Keyring
 from training.retrain import Retraining
 
 log = structlog.get_logger(__name__)
@@ -13,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 class Context(Protocol):
     """What the process hangs its parts on."""
+
+    keyring: Keyring
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
@@ -32,11 +35,15 @@ def register(app: Celery) -> None:
     app.task(retrain, name=RETRAIN, acks_late=False, typing=False)  # beat adds the slot when it publishes
 
 
-def retrain(collection: str, slot: str, **_: Any) -> None:  # noqa: ANN401 - fields of later versions
+def retrain(collection: str, slot: str, **more: Any) -> None:  # noqa: ANN401 - fields of later versions
     """Do one run; how it ended stands in `runs/{slot}.json`."""
     if _context is None:
         raise RuntimeError("this trainer is not wired")
     with structlog.contextvars.bound_contextvars(collection=collection, slot=slot):
+        refusal = _context.keyring.refusal(RETRAIN, {"collection": collection, "slot": slot, **more})
+        if refusal is not None:
+            log.error("a request for a run is refused", reason=refusal)
+            return
         try:
             _context.retraining(collection).run(slot)
         except Exception:

@@ -12,8 +12,9 @@ from celery.concurrency.thread import TaskPool as ThreadPool
 from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
-from producer.broker import celery_app, classify_queues
+from producer.broker import CLASSIFY, celery_app, classify_queues, redis_client
 from producer.errors import ShoalError
+from producer.leases import Leases
 from worker import tasks
 from worker.context import Context
 from worker.settings import Settings
@@ -26,7 +27,10 @@ try:
     settings = load_settings(Settings)
 except ShoalError as mistake:
     exit_saying(ROLE, mistake)
-app = celery_app("worker", settings.broker, classify_queues(settings.broker))
+leases = Leases(redis_client(settings.broker, text=False), settings.broker.lease_s)
+app = celery_app(
+    "worker", settings.broker, classify_queues(settings.broker), leases=leases, tasks=(CLASSIFY,)
+)
 # worker_pool is not set here: Celery would let it replace a `--pool prefork` in silence
 app.conf.update(worker_concurrency=settings.worker.threads)
 tasks.register(app)
@@ -52,8 +56,10 @@ class WorkerServices(Services):
 
     def wire(self) -> Context:
         """Connect, and give the tasks what they work with."""
-        context = Context(settings)
-        tasks.serve_with(context)
+        context = Context(settings, leases)
+        tasks.serve_with(context.deliveries)
+        signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
+        signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
         log.info("worker ready", device=context.device, threads=settings.worker.threads)
         return context
 

@@ -10,7 +10,7 @@ import structlog
 
 from model_store.ledger import Ledger
 from model_store.results import Results
-from producer.contracts import ClassifyImages
+from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.errors import ShoalError, TransientError
 from worker import pipeline
 from worker.batcher import Answer, Batcher
@@ -44,10 +44,13 @@ class Classifier:
         self._ledger = ledger
         self._settings = settings
 
-    def classify(self, message: ClassifyImages, attempt: int) -> None:
+    def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         """Give every picture of the message its result; when it returns, all are stored.
 
         Doing a message twice leaves what doing it once does.
+
+        Returns:
+            The references whose result is `failed`, since this was the last attempt.
 
         Raises:
             NoChampion: the collection has no model yet.
@@ -70,10 +73,12 @@ class Classifier:
         )
         self._write(message, outcomes, done)
         self._say(message, outcomes, done, taken_at)
+        pairs = zip(message.images, outcomes, strict=True)
+        return [ref for ref, outcome in pairs if isinstance(outcome, Failed)]
 
-    def fail(self, message: ClassifyImages, attempt: int, detail: str) -> None:
-        """Give every picture of the message a `failed` result: we could not do it, after all attempts."""
-        outcomes: list[Outcome] = [Failed("internal", detail)] * len(message.images)
+    def fail(self, message: ClassifyImages, attempt: int, code: ErrorCode, detail: str) -> None:
+        """Give every picture of the message a `failed` result: it will not be done."""
+        outcomes: list[Outcome] = [Failed(code, detail)] * len(message.images)
         stamp = self.models.serving().get(message.collection)  # without it an older result would stay
         self._write(message, outcomes, Pass(stamp=stamp, attempt=attempt))
 

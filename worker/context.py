@@ -13,13 +13,18 @@ from model_store.predictor import best_device
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
-from producer.broker import classify_queues, redis_client
+from model_store.signature import TrustedKeys
+from producer.broker import redis_client
 from producer.errors import NoChampion
+from producer.leases import Leases
+from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
 from worker.decoders import Decoders, enough_memory
+from worker.deliveries import Deliveries
 from worker.model_cache import ModelCache
 from worker.presence import Presence
+from worker.progress import Progress
 from worker.reader import Reader
 from worker.settings import Settings
 
@@ -29,16 +34,18 @@ COLLECTIONS_KEPT: Final = 256
 class Context:
     """What lives as long as the worker process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, leases: Leases) -> None:
         """Connect, start the device thread, and look for the default collection's model at once."""
         self.settings = settings
+        self.progress = Progress()
         worker = settings.worker
         store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self.device = device = best_device(worker.device)
         per_collection = lru_cache(COLLECTIONS_KEPT)
+        trusted = TrustedKeys(settings.store.trusted_keys)
         self.models = ModelCache(
-            per_collection(lambda name: Registry(store, name)), device, worker.model_poll_s
+            per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
         self.classifier = Classifier(
             models=self.models,
@@ -56,7 +63,14 @@ class Context:
             ledger=per_collection(lambda name: Ledger(store, name)),
             settings=worker,
         )
-        self.dead_letters = per_collection(lambda name: DeadLetters(store, name))
+        self.deliveries = Deliveries(
+            leases=leases,
+            attempts=Attempts(redis_client(settings.broker, text=False)),
+            classifier=self.classifier,
+            dead_letters=per_collection(lambda name: DeadLetters(store, name)),
+            settings=worker,
+            keyring=settings.broker.keyring(),
+        )
         with contextlib.suppress(
             NoChampion
         ):  # load it before the first message; if there is none, say so now
@@ -67,12 +81,13 @@ class Context:
             device,
             self.models.serving,
         )
-        self.queues = {queue.name for queue in classify_queues(settings.broker)}
+        self._leases = leases
         self._stores = (store, *uploads.values())
 
     def close(self) -> None:
         """Finish what is on the device, then let go of everything."""
         self.presence.close()
+        self._leases.close()
         self.classifier.close()
         for store in self._stores:
             store.close()

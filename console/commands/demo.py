@@ -57,7 +57,8 @@ def _settings(stack: Stack, n_clusters: int | None) -> Settings:
         uploads_bucket=stack.uploads_bucket,
         credentials_file=stack.credentials_file,
     )
-    broker = BrokerSettings(url=SecretStr(stack.broker_url))
+    keys = settings.broker.signing_keys  # the worker's environment has them
+    broker = BrokerSettings(url=SecretStr(stack.broker_url), signing_keys=keys)
     return settings.model_copy(update={"store": store, "broker": broker, "training": training})
 
 

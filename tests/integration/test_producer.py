@@ -15,9 +15,10 @@ from pydantic import SecretStr
 
 from console.stack import Stack
 from producer import BrokerSettings, ClassifyImages, ImageRef, Producer
-from producer.broker import celery_app, classify_queues, lane_depths, redis_client
+from producer.broker import CLASSIFY, celery_app, classify_queues, lane_depths, redis_client
 from producer.contracts import MAX_MESSAGE_BYTES, Lane
 from producer.errors import BrokerUnavailable, QueueFull
+from producer.leases import Leases
 
 SOON_S = 10.0
 
@@ -118,7 +119,9 @@ def test_interactive_message_overtakes_a_bulk_backlog(broker: BrokerSettings) ->
 
     taken: list[str] = []
     queues = classify_queues(broker)
-    with Producer(broker) as producer, celery_app("test", broker, queues) as app:
+    leases = Leases(redis_client(broker, text=False), 60)
+    app = celery_app("test", broker, queues, leases=leases, tasks=(CLASSIFY,))
+    with Producer(broker) as producer, contextlib.closing(leases), app:
         for lane in ("bulk", "bulk", "bulk", "interactive", "interactive"):
             producer.submit(ref(1), lane=lane).result(SOON_S)
 

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_store.bundle import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
 from model_store.layout import MANIFEST, Layout
@@ -38,6 +40,19 @@ def test_one_altered_byte_is_refused_and_the_file_named(
 
     with pytest.raises(BundleInvalid, match=f"{name} of version v1 is not the file"):
         read(registry, target, name)
+
+
+@given(data=st.data(), name=st.sampled_from(EVERY_FILE))
+def test_any_bit_of_any_file_counts_and_the_file_is_named(
+    tiny_bundle: TinyBundle, data: st.DataObject, name: str
+) -> None:
+    manifest, files = tiny_bundle
+    content = bytearray(files[name])
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[bit // 8] ^= 1 << bit % 8
+
+    with pytest.raises(BundleInvalid, match=f"{name} of version .* is not the file"):
+        manifest.verify(name, bytes(content))
 
 
 @pytest.mark.parametrize("name", EVERY_FILE)

@@ -69,11 +69,12 @@ def test_app_reads_and_writes_json_only() -> None:
         assert app.conf.task_serializer == app.conf.result_serializer == "json"
 
 
-def test_app_acknowledges_late_and_waits_as_long_as_the_settings_say() -> None:
-    with celery_app("test", settings(visibility_timeout_s=77), classify_queues(settings())) as app:
+def test_app_acknowledges_late_and_takes_messages_under_a_lease() -> None:
+    with celery_app("test", settings(), classify_queues(settings()), tasks=("a.task",)) as app:
         assert app.conf.task_acks_late
         assert app.conf.task_reject_on_worker_lost
-        assert app.conf.broker_transport_options["visibility_timeout"] == 77
+        assert app.connection().transport_cls == "producer.transport:Transport"
+        assert app.conf.broker_transport_options["tasks"] == ("a.task",)
 
 
 @pytest.mark.parametrize(

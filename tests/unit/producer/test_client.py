@@ -14,7 +14,9 @@ from producer.broker import CLASSIFY
 from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef, Lane
 from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, ShoalError
+from producer.outbox import Address
 from producer.settings import BrokerSettings, ProducerSettings
+from producer.signing import Keyring
 from tests.unit.producer.post import ref, wait_until
 
 NOWHERE = SecretStr("redis://127.0.0.1:1/0")
@@ -63,6 +65,17 @@ def test_message_goes_to_the_queue_of_its_lane_under_the_tasks_name_and_its_own_
     message = ClassifyImages.model_validate(asked["kwargs"])
     assert (message.collection, message.lane, message.job_id) == ("cats", "bulk", "job_1")
     assert message.images == (ref(1),)
+
+
+def test_message_is_signed_where_there_are_keys(producer: Producer, courier: Courier) -> None:
+    producer._keyring = Keyring([SecretStr("k:" + "x" * 32)])
+    courier.failures = [RedisConnectionError("reset")]
+
+    producer.submit(ref(1)).result(SOON_S)
+
+    for asked in courier.asked:
+        assert asked["kwargs"]["signature"].startswith("v1:k:")
+        assert producer._keyring.refusal(CLASSIFY, asked["kwargs"]) is None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +195,7 @@ def test_address_is_right_though_another_thread_replaces_the_known_one(producer:
 
     producer._addresses = Replaced()
 
-    assert producer._address("cats", "bulk", None) == ("cats", "bulk", None)
+    assert producer._address("cats", "bulk", None) == Address("cats", "bulk", None)
 
 
 def test_leaving_the_block_sends_what_was_taken(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -6,6 +7,7 @@ import pytest
 from model_store.layout import Layout
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
+from model_store.signature import Signer, TrustedKeys
 from producer.errors import NoChampion, StoreUnavailable
 from tests.tiny_model import TinyBundle
 from worker.model_cache import ModelCache
@@ -122,3 +124,22 @@ def test_serving_tells_each_collections_model(shop: Shop) -> None:
     shop.serve("v1")
     shop.version()
     assert {name: stamp.version for name, stamp in shop.cache.serving().items()} == {"default": "v1"}
+
+
+def test_a_champion_that_no_pinned_key_signed_does_not_replace_the_old_one(shop: Shop) -> None:
+    signer = Signer.generate()
+    trusting = Registry(shop.store, "default", trusted=TrustedKeys([signer.public_key]), signer=signer)
+    manifest = shop.manifest
+
+    def serve_signed(version: str) -> None:
+        trusting.publish(manifest.model_copy(update={"version": version}), shop.files)
+        trusting.promote(version)
+
+    serve_signed("v1")
+    with contextlib.closing(ModelCache(lambda _: trusting, "cpu", POLL_S)) as cache:
+        assert cache.get("default", 5).stamp.version == "v1"
+        shop.serve("v2")  # by somebody who can write to the bucket, and has no key
+        eventually(lambda: "manifest.sig" in cache._slots["default"].problem)
+        assert cache.get("default", 5).stamp.version == "v1"
+        serve_signed("v3")
+        eventually(lambda: cache.get("default", 5).stamp.version == "v3")

@@ -1,0 +1,151 @@
+"""Celery's way to Redis, with a lease in place of its pop-then-book: see `leases`.
+
+kombu's channel asks for messages and reads the answer in two steps, `_brpop_start` and `_brpop_read`, since
+its event loop waits in between. Idle, it blocks on the bell; a ring, or `LOOK_S`, makes it look into the
+lanes. Whoever pushes with kombu rings; whoever pushes by hand need not.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from queue import Empty
+from time import monotonic
+from typing import Any, Final
+
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from kombu.utils.json import dumps
+
+from producer.envelope import Letter, Unreadable, read
+from producer.leases import BELL, BELL_RINGS, Lease, Leases
+
+LOOK_S: Final = 0.25
+
+
+class QoS(stock.QoS):
+    """Acknowledges by lease."""
+
+    def append(self, message: virtual.Message, delivery_tag: str) -> None:
+        """Note a message as delivered; it was booked when it was taken."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Be done with it."""
+        virtual.QoS.ack(self, delivery_tag)
+        self.channel.leases.release(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        """Give it back. What Celery would drop comes again as unreadable, and is kept as such."""
+        virtual.QoS.ack(self, delivery_tag)
+        if requeue:
+            self.channel.leases.give_back(delivery_tag)
+        else:
+            self.channel.deliver_unreadable(delivery_tag, "Celery refused it")
+
+    def restore_unacked(self, client: object = None) -> None:  # noqa: ARG002 - kombu's signature
+        """Give back what was not begun; what is in work keeps its lease and is acknowledged by it."""
+        self.channel.leases.give_back_waiting()
+        self._delivered.clear()
+
+    def restore_visible(self, *args: object, **kwargs: object) -> None:
+        """Do nothing: the leases see to it."""
+
+
+class Channel(stock.Channel):
+    """Takes messages under a lease, and rings the bell when it sends one."""
+
+    QoS = QoS
+    leases: Leases  # of whoever consumes
+    tasks: tuple[str, ...] = ()  # that are done here
+    from_transport_options = (*stock.Channel.from_transport_options, "leases", "tasks")  # type: ignore[assignment]
+
+    _asked: str | None = None  # name of the lease that was asked for; None while the bell is listened to
+    _more = True  # the last look found something: look again at once
+
+    def _put(self, queue: str, message: Mapping[str, Any], **_: object) -> None:
+        with self.conn_or_acquire() as client, client.pipeline(transaction=True) as pipe:
+            pipe.lpush(queue, dumps(message))
+            pipe.lpush(BELL, 1)
+            pipe.ltrim(BELL, 0, BELL_RINGS - 1)
+            pipe.execute()
+
+    def _queue_bind(self, *_: object) -> None:
+        """Write nothing: the default exchange leads to a queue by its name, also when Redis is full."""
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Do nothing: there are no bindings."""
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu's signature
+        connection = self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()  # type: ignore[assignment]
+        if self._more:
+            self._asked = self.leases.new_name()
+            connection.send_command(*self.leases.reserve_command(self._asked, self.active_queues))
+        else:
+            self._asked = None
+            connection.send_command("BRPOP", BELL, LOOK_S)
+
+    def _brpop_read(self, **_: object) -> bool:
+        try:
+            try:
+                name, answer = self._asked, self._answer("EVAL" if self._asked else "BRPOP")
+                if name is None and not self._closing:
+                    name = self.leases.new_name()
+                    self._command(*self.leases.reserve_command(name, self.active_queues))
+                    answer = self._answer("EVAL")
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+        finally:
+            self._in_poll = None  # type: ignore[assignment]
+            self._flush_brpop_reauth()  # type: ignore[no-untyped-call]
+        self._more = bool(name and answer)
+        if name is None or not answer:
+            raise Empty
+        lease = self._read(name, *answer)
+        self.leases.hold(lease)
+        if self._closing:
+            self.leases.give_back(lease.name)
+            raise Empty
+        self._deliver(lease)
+        return True
+
+    def deliver_unreadable(self, delivery_tag: str, why: str) -> None:
+        """Hand on a message in hand once more, as one that cannot be read."""
+        for lease in self.leases:
+            if lease.name == delivery_tag:
+                unreadable = dataclasses.replace(lease, letter=Unreadable(why))
+                self.leases.hold(unreadable)
+                self._deliver(unreadable)
+
+    def _read(self, name: str, lane: bytes, raw: bytes) -> Lease:
+        letter: Letter | Unreadable
+        try:
+            letter = read(raw, self.tasks)
+        except Unreadable as error:
+            letter = error
+        return Lease(name, lane.decode(), raw, letter)
+
+    def _deliver(self, lease: Lease) -> None:
+        letter = lease.letter
+        if isinstance(letter, Unreadable):  # the first task keeps what cannot be read
+            letter = Letter(task=self.tasks[0], task_id=lease.name, args=[], fields={})
+        if letter.not_before is not None:
+            pause_s = (letter.not_before - datetime.now(UTC)).total_seconds()
+            if pause_s > 0:
+                self.leases.give_back(lease.name, pause_s)
+                return
+        payload = letter.payload(lease.name, lease.lane)
+        self.connection._deliver(payload, lease.lane)  # noqa: SLF001 - as kombu's own channel does
+
+    def _command(self, *arguments: str | int) -> None:
+        self.client.connection.send_command(*arguments)
+
+    def _answer(self, command: str) -> Any:  # noqa: ANN401 - as Redis answers
+        return self.client.parse_response(self.client.connection, command)
+
+
+class Transport(stock.Transport):
+    """kombu's Redis transport with leases: `broker_transport = "producer.transport:Transport"`."""
+
+    Channel = Channel

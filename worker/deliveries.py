@@ -1,0 +1,228 @@
+"""What becomes of each message in hand: done, tried again, taken apart, or kept as dead.
+
+```
+unreadable, not rightly signed, or breaks the contract ─▶ dead/
+expired ────────────────────────────────────────▶ results `failed`
+done ───────────────────────────────────────────▶ results; pictures that failed for good also in dead/
+an error that may pass, or one of ours ─────────▶ given back, for a pause that grows
+three workers died of it ─▶ two halves, each done alone; a half dies once ─▶ halves again
+one picture, and workers die of it ─────────────▶ result `failed`, dead/
+```
+
+Nothing escapes: whatever happens, the message is gone with its outcome stored, or it is given back, or its
+lease runs out, which gives it back.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import redis
+import structlog
+from pydantic import ValidationError
+
+from model_store.dead_letters import DeadLetters
+from producer.broker import CLASSIFY
+from producer.contracts import ClassifyImages, ErrorCode, ImageRef
+from producer.envelope import Letter, Unreadable, envelope
+from producer.errors import InvalidReference, NoChampion, TransientError
+from producer.leases import Lease, Leases
+from producer.signing import Keyring
+from producer.ulid import new_ulid
+from worker.attempts import Attempt, Attempts
+from worker.settings import WorkerSettings
+from worker.turnstile import Turnstile
+
+log = structlog.get_logger(__name__)
+
+DEATHS_OF_A_WHOLE: Final = 3  # before a message is taken apart; a half is suspect enough after one
+REDIS_AWAY: Final = (redis.exceptions.RedisError, OSError)
+
+
+class Classifies(Protocol):
+    """What answers a message: see worker.classifier."""
+
+    def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
+        """Give every picture its result; return those that failed for good."""
+
+    def fail(self, message: ClassifyImages, attempt: int, code: ErrorCode, detail: str) -> None:
+        """Give every picture a `failed` result."""
+
+
+class Deliveries:
+    """Handles the messages of one process. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        attempts: Attempts,
+        classifier: Classifies,
+        dead_letters: Callable[[str], DeadLetters],
+        settings: WorkerSettings,
+        keyring: Keyring,
+    ) -> None:
+        self._leases = leases
+        self._attempts = attempts
+        self._classifier = classifier
+        self._dead_letters = dead_letters
+        self._settings = settings
+        self._keyring = keyring
+        self._turnstile = Turnstile()
+
+    def handle(self, name: str) -> None:
+        """Bring the message under this lease to its outcome, or give it back; never raises for either."""
+        lease = self._leases.start(name)
+        if lease is None:
+            log.warning("a lease ran out before its message was begun; others do it")
+            return
+        try:
+            self._handle(lease)
+        except REDIS_AWAY as error:
+            log.warning(
+                "the broker is away; the lease will run out, and the message come again", reason=str(error)
+            )
+        except Exception as error:
+            log.exception("message could not be handled, and will be tried again", reason=str(error))
+            self._give_back(lease, self._settings.max_backoff_s)
+
+    def _handle(self, lease: Lease) -> None:
+        letter = lease.letter
+        if isinstance(letter, Unreadable):
+            self._quarantine(lease, letter)
+            return
+        if letter.split is None:
+            with self._turnstile.together():
+                attempt = self._attempts.begin(letter.task_id, new_ulid())
+                if not attempt.deaths:
+                    self._work(lease, letter, attempt)
+                    return
+                self._attempts.pause(letter.task_id)
+        with self._turnstile.alone():
+            attempt = self._attempts.begin(letter.task_id, new_ulid())
+            self._work(lease, letter, attempt)
+
+    def _work(self, lease: Lease, letter: Letter, attempt: Attempt) -> None:
+        fields = {"message_id": attempt.message_id, **letter.fields}
+        with structlog.contextvars.bound_contextvars(message_id=fields["message_id"]):
+            try:
+                message = self._admitted(fields)
+            except InvalidReference as error:
+                self._bury(lease, letter, attempt, str(error))
+            else:
+                if not self._brought_to_an_end(lease, letter, message, attempt):
+                    return
+        self._attempts.done(letter.task_id)
+        self._leases.release(lease.name)
+
+    def _admitted(self, fields: dict[str, Any]) -> ClassifyImages:
+        """Read a message; `fields` has the id that it has from now on, so a signature must be over an id."""
+        refusal = self._keyring.refusal(CLASSIFY, fields)
+        if refusal is not None:
+            raise InvalidReference(f"is refused: {refusal}")
+        try:
+            return ClassifyImages.model_validate(fields)
+        except ValidationError as error:
+            reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise InvalidReference(f"breaks the contract: {reason}") from error
+
+    def _brought_to_an_end(
+        self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
+    ) -> bool:
+        """Do one attempt; tells whether the message has its outcome. Else it was given back or replaced."""
+        deaths_allowed = 1 if letter.split is not None else DEATHS_OF_A_WHOLE
+        if attempt.deaths >= deaths_allowed:
+            return self._take_apart(lease, letter, message, attempt)
+        expires_at = message.expires_at or letter.expires_at
+        if expires_at is not None and datetime.now(UTC) > expires_at:
+            detail = f"it was to be done before {expires_at.isoformat()}"
+            self._classifier.fail(message, attempt.number, "message.expired", detail)
+            return True
+        try:
+            failed = self._classifier.classify(message, attempt.number)
+        except NoChampion:
+            self._attempts.pause(letter.task_id)
+            self._give_back(lease, self._settings.model_poll_s)
+            return False
+        except Exception as error:  # noqa: BLE001 - all are counted, and said
+            may_pass = isinstance(error, TransientError)
+            say = log.warning if may_pass else log.exception
+            say("an attempt failed", attempt=attempt.number, reason=str(error))
+            reason = str(error) if may_pass else f"{type(error).__name__}: {error}"
+            if may_pass or attempt.number < self._settings.max_attempts:
+                self._try_again(lease, letter, attempt, reason)
+                return False
+            self._give_up(message, attempt, f"{type(error).__name__} in the worker", reason)
+            return True
+        if failed:
+            self._keep(message.model_copy(update={"images": tuple(failed)}), attempt, "attempts are used up")
+        return True
+
+    def _try_again(self, lease: Lease, letter: Letter, attempt: Attempt, reason: str) -> None:
+        self._attempts.failed(letter.task_id, reason)
+        longest_s = min(2.0 ** min(attempt.number - 1, 10), self._settings.max_backoff_s)
+        self._give_back(lease, longest_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+
+    def _take_apart(self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt) -> bool:
+        whole = letter.split or message.message_id
+        if len(message.images) == 1:
+            log.error("a picture kills workers", image_id=message.images[0].image_id, deaths=attempt.deaths)
+            self._give_up(
+                message, attempt, "the worker died of this picture", f"workers died of it; split from {whole}"
+            )
+            return True
+        middle = len(message.images) // 2
+        halves = [
+            message.model_copy(update={"message_id": new_ulid(), "images": images})
+            for images in (message.images[:middle], message.images[middle:])
+        ]
+        letters = [self._envelope(half, whole) for half in halves]
+        log.error(
+            "workers died of a message, it is taken apart", deaths=attempt.deaths, images=len(message.images)
+        )
+        if self._leases.replace(lease.name, letters):
+            self._attempts.done(letter.task_id)
+        return False
+
+    def _envelope(self, half: ClassifyImages, whole: str) -> bytes:
+        fields = self._keyring.sign(CLASSIFY, half.model_dump(mode="json", exclude_none=True))
+        return envelope(CLASSIFY, half.message_id, fields, split=whole)
+
+    def _give_up(self, message: ClassifyImages, attempt: Attempt, detail: str, error: str) -> None:
+        self._classifier.fail(message, attempt.number, "internal", detail)
+        self._keep(message, attempt, error)
+
+    def _give_back(self, lease: Lease, pause_s: float) -> None:
+        try:
+            self._leases.give_back(lease.name, pause_s)
+        except REDIS_AWAY as error:
+            log.warning("the broker is away; the lease will run out", reason=str(error))
+
+    def _keep(self, message: ClassifyImages, attempt: Attempt, error: str) -> None:
+        fields = message.model_dump(mode="json", exclude_none=True)
+        key = self._dead_letters(message.collection).keep(
+            message.message_id, fields, error, history=_history(attempt), queue=message.lane
+        )
+        log.error("message kept as dead", kept_at=key, reason=error)
+
+    def _bury(self, lease: Lease, letter: Letter, attempt: Attempt, why: str) -> None:
+        """Keep a message that may not or cannot be done; trying it again would change nothing."""
+        keep = self._dead_letters("default").keep
+        as_it_came = {"task_id": letter.task_id, "args": letter.args, "kwargs": letter.fields}
+        try:
+            key = keep(new_ulid(), as_it_came, why, history=_history(attempt), queue=lease.lane)
+        except RecursionError:  # nested as deep as Python's JSON reads, and deeper than it writes
+            key = keep(new_ulid(), None, why, history=_history(attempt), queue=lease.lane, raw=lease.raw)
+        log.error("message refused", kept_at=key, reason=why)
+
+    def _quarantine(self, lease: Lease, problem: Unreadable) -> None:
+        key = self._dead_letters("default").keep(
+            new_ulid(), None, f"cannot be read: {problem}", queue=lease.lane, raw=lease.raw
+        )
+        log.error("message cannot be read, and is kept", kept_at=key, reason=str(problem))
+        self._leases.release(lease.name)
+
+
+def _history(attempt: Attempt) -> list[str]:
+    return [*attempt.history, *["a worker died of it"] * attempt.deaths]
