@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format up bench faults mutants
+.PHONY: demo test check format up bench faults fuzz mutants
 
 demo: $(READY)  ## the main job end to end, on servers of its own
 	$(BIN)/shoal demo
@@ -35,6 +35,9 @@ mutants: $(READY)  ## takes each remedy out by itself; a test must fail
 
 bench: $(READY)  ## figures, see benchmarks/RESULTS.md
 	@if ls benchmarks/*.py >/dev/null 2>&1; then for f in benchmarks/*.py; do $(BIN)/python $$f || exit 1; done; fi
+
+fuzz: $(READY)  ## hostile pictures and 10,000 mutations, see docs/reliability-pictures.md
+	$(BIN)/python -m tests.fuzz --mutations 10000
 
 # pip, not uv: pip takes the build of torch that fits the machine from wherever pip is told to look.
 $(READY): pyproject.toml

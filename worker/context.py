@@ -20,6 +20,7 @@ from producer.leases import Leases
 from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
+from worker.decoders import Decoders, enough_memory
 from worker.deliveries import Deliveries
 from worker.health import Health
 from worker.health_endpoint import HealthEndpoint
@@ -54,7 +55,13 @@ class Context:
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
-                ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
+                ImageSource(uploads, worker.max_image_bytes),
+                Decoders(
+                    settings.decode,
+                    worker.decode_processes,
+                    cpu_s=worker.decode_cpu_s,
+                    memory_bytes=enough_memory(settings.decode, worker.max_image_bytes),
+                ),
             ),
             batcher=batcher,
             results=per_collection(lambda name: Results(store, name)),

@@ -157,7 +157,9 @@ class Deliveries:
             self._give_up(message, attempt, f"{type(error).__name__} in the worker", reason)
             return True
         if failed:
-            self._keep(message.model_copy(update={"images": tuple(failed)}), attempt, "attempts are used up")
+            # under an id of its own: done again under the old one, it would take its neighbours' rows
+            rest = message.model_copy(update={"message_id": new_ulid(), "images": tuple(failed)})
+            self._keep(rest, attempt, f"attempts are used up; part of {message.message_id}")
         return True
 
     def _try_again(self, lease: Lease, letter: Letter, attempt: Attempt, reason: str) -> None:

@@ -1,35 +1,43 @@
 """Gathers one message's pictures: fetched many at a time, each decoded as soon as it is there."""
 
-import os
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Final
 
-from model_store.admission import DecodeLimits
-from model_store.decode import Picture, decode
+from model_store.decode import Picture
 from model_store.images import ImageSource
 from model_store.manifest import sha256
 from model_store.object_store import StoredObject
 from model_store.preprocess import Preprocess
 from producer.contracts import ClassifyImages
 from producer.errors import ShoalError, TransientError
+from worker.decoder_process import Decoded
+from worker.decoders import Decoders
 from worker.pipeline import Failed, Outcome, Ready
 
 MS: Final = 1000.0
-READ_AHEAD: Final = 16  # files per decoding thread
+READ_AHEAD: Final = 16  # files per decoding process
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """A file on its way through a decoding process; its bytes are not kept here."""
+
+    etag: str
+    sha256: str
+    fetch_ms: float
+    answer: "Future[Decoded]"
 
 
 class Reader:
     """Uploads to pixels."""
 
-    def __init__(self, images: ImageSource, limits: DecodeLimits, decode_threads: int | None) -> None:
-        """Decode up to `decode_threads` pictures at once, over all messages; None for one per core."""
+    def __init__(self, images: ImageSource, decoders: Decoders) -> None:
         self._images = images
-        self._limits = limits
-        threads = decode_threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._room = threading.Semaphore(READ_AHEAD * threads)  # files in memory, read and not yet decoded
+        self._decoders = decoders
+        self._room = threading.Semaphore(READ_AHEAD * decoders.count)  # files read and not yet decoded
 
     def read(
         self, message: ClassifyImages, preprocess: Preprocess, *, stop_at_error: bool
@@ -43,36 +51,35 @@ class Reader:
         """
         started = time.perf_counter()
         outcomes: list[Outcome | ShoalError | None] = [None] * len(message.images)
-        decoding: dict[int, Future[Outcome]] = {}
+        decoding: dict[int, _Decoding] = {}
         for position, found in self._images.fetch(message.images):
             if isinstance(found, StoredObject):
                 fetch_ms = (time.perf_counter() - started) * MS
-                self._room.acquire()
-                decoding[position] = self._pool.submit(self._decode, found, preprocess, fetch_ms)
+                decoding[position] = self._decode(found, preprocess, fetch_ms)
             elif isinstance(found, TransientError) and stop_at_error:
                 raise found
             else:
                 outcomes[position] = found
-        for position, future in decoding.items():
-            outcomes[position] = future.result()
+        for position, picture in decoding.items():
+            outcomes[position] = _outcome(picture)
         return [_told(outcome) for outcome in outcomes]
 
     def close(self) -> None:
-        """Let go of the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let go of the decoding processes."""
+        self._decoders.close()
 
-    def _decode(self, found: StoredObject, preprocess: Preprocess, fetch_ms: float) -> Outcome:
-        started = time.perf_counter()
-        try:
-            picture = decode(found.data, preprocess, self._limits)
-        except MemoryError:
-            return Failed("internal", "the worker had not enough memory to decode this picture")
-        finally:
-            self._room.release()
-        if not isinstance(picture, Picture):
-            return picture
-        decode_ms = (time.perf_counter() - started) * MS
-        return Ready(picture, found.etag, sha256(found.data), fetch_ms, decode_ms)
+    def _decode(self, found: StoredObject, preprocess: Preprocess, fetch_ms: float) -> _Decoding:
+        self._room.acquire()
+        answer = self._decoders.submit(found.data, preprocess)
+        answer.add_done_callback(lambda _: self._room.release())
+        return _Decoding(found.etag, sha256(found.data), fetch_ms, answer)
+
+
+def _outcome(picture: _Decoding) -> Outcome | ShoalError:
+    decoded = picture.answer.result()
+    if isinstance(decoded.outcome, Picture):
+        return Ready(decoded.outcome, picture.etag, picture.sha256, picture.fetch_ms, decoded.decode_ms)
+    return decoded.outcome
 
 
 def _told(outcome: Outcome | ShoalError | None) -> Outcome | ShoalError:

@@ -14,9 +14,12 @@ class WorkerSettings(BaseModel):
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: cuda where there is one"
     )
     threads: int = Field(4, gt=0, description="messages in work at once, up to 256 pictures each")
-    decode_threads: int | None = Field(
-        None, gt=0, description="pictures decoded at once; unset: one per core"
+    decode_processes: int | None = Field(
+        None,
+        gt=0,
+        description="pictures decoded at once, each in a process that may die; unset: one per core",
     )
+    decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
     model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")

@@ -83,7 +83,7 @@ def test_sigterm_finishes_the_message_in_hand(platform: Platform) -> None:
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG", compress_level=1)
     refs = [platform.upload(f"{platform.collection}/slow/{i}.png", file.getvalue()) for i in range(40)]
-    with platform.running("worker", "worker ready", SHOAL_WORKER__DECODE_THREADS="1") as log:
+    with platform.running("worker", "worker ready", SHOAL_WORKER__DECODE_PROCESSES="1") as log:
         first = platform.submit(refs)
         with redis_client(platform.broker) as client:
             wait_until(lambda: client.llen("interactive") == 0, 10, "taken")

@@ -22,14 +22,14 @@ import console.cli
 from model_store.images import ImageSource
 from model_store.results import Results
 from producer.leases import Leases
-from worker import reader
 from worker.batcher import Batcher
+from worker.decoders import Decoders
 
 # point -> what is wrapped, and whether the process dies before or after it
 POINTS: dict[str, tuple[Any, str, str]] = {
     "reserve": (Leases, "hold", "before"),
     "fetch": (ImageSource, "fetch", "after"),
-    "decode": (reader, "decode", "after"),
+    "decode": (Decoders, "submit", "after"),
     "predict": (Batcher, "submit", "after"),
     "put": (Results, "save", "after"),
     "acknowledge": (Leases, "release", "before"),
@@ -70,12 +70,12 @@ def kill_at(point: str, nth: int) -> None:
 
 
 def poison(digest: str) -> None:
-    def around(original: Callable[..., Any], data: bytes, *args: Any) -> Any:
+    def around(original: Callable[..., Any], decoders: Decoders, data: bytes, *args: Any) -> Any:
         if hashlib.sha256(data).hexdigest() == digest:
-            die()
-        return original(data, *args)
+            die()  # the worker itself, not the process that decodes for it
+        return original(decoders, data, *args)
 
-    wrap(reader, "decode", around)
+    wrap(Decoders, "submit", around)
 
 
 def slow(seconds: float) -> None:

@@ -70,6 +70,18 @@ def test_16_bit_rgb_is_scaled() -> None:
     assert only_colour(png((2, 2), 16, 2, row * 2)) == (255, 128, 0)
 
 
+def test_16_bit_alpha_is_scaled_and_composited_on_white() -> None:
+    grey = b"\x00" + struct.pack(">HH", 0, 0x3333) * 2
+    colour = b"\x00" + struct.pack(">HHHH", 65535, 0, 0, 0x3333) * 2
+
+    assert only_colour(png((2, 2), 16, 4, grey * 2)) == (204, 204, 204)
+    assert only_colour(png((2, 2), 16, 6, colour * 2)) == (255, 204, 204)
+
+
+def test_cmyk_tiff_has_its_colours() -> None:
+    assert only_colour(encode(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "TIFF")) == RED
+
+
 def test_one_bit_picture_is_black_and_white() -> None:
     image = Image.new("1", (32, 32), 1)
     image.paste(0, (0, 0, 16, 32))

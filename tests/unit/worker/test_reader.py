@@ -1,0 +1,145 @@
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_store.decode import DecodeLimits, Picture, decode
+from model_store.images import ImageSource, Unfetchable
+from model_store.object_store import MemoryStore
+from model_store.preprocess import Preprocess
+from producer.contracts import ClassifyImages, ImageRef
+from producer.errors import StoreUnavailable
+from tests.unit.model_store.picture_files import encode, noise, scan_bomb
+from worker.decoder_process import DecoderProcess, DecoderUnavailable
+from worker.decoders import Decoders
+from worker.pipeline import Failed, Ready
+from worker.reader import READ_AHEAD, Reader
+
+PREPROCESS = Preprocess(input_size=16)
+LIMITS = DecodeLimits(max_scans=10_000)
+SOUND = encode(noise(24), "PNG")
+
+
+@pytest.fixture
+def decoders() -> Iterator[Decoders]:
+    pool = Decoders(LIMITS, 2, cpu_s=0.3, memory_bytes=1 << 30)
+    yield pool
+    pool.close()
+
+
+def reader_of(files: list[bytes], decoders: Decoders) -> tuple[Reader, ClassifyImages]:
+    store = MemoryStore()
+    for i, data in enumerate(files):
+        store.put(f"{i}.png", data)
+    refs = tuple(ImageRef(image_id=f"i{i}", bucket="uploads", key=f"{i}.png") for i in range(len(files)))
+    return Reader(ImageSource({"uploads": store}, 1 << 20), decoders), ClassifyImages(images=refs)
+
+
+def test_poison_among_256_pictures_spoils_none_of_the_others(decoders: Decoders) -> None:
+    files = [encode(noise(8 + i % 50), "PNG") for i in range(256)]
+    files[100] = scan_bomb(2000)
+    reader, message = reader_of(files, decoders)
+
+    outcomes = reader.read(message, PREPROCESS, stop_at_error=True)
+
+    assert [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Failed)] == [100]
+    for i, outcome in enumerate(outcomes):
+        if i != 100:
+            expected = decode(files[i], PREPROCESS, LIMITS)
+            assert isinstance(outcome, Ready)
+            assert isinstance(expected, Picture)
+            assert np.array_equal(outcome.picture.pixels, expected.pixels)
+            assert outcome.decode_ms > 0
+
+
+def test_lack_of_memory_in_the_worker_itself_ends_as_failed(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> Any:
+        raise MemoryError
+
+    reader, message = reader_of([SOUND] * 3, decoders)
+    with monkeypatch.context() as patched:
+        patched.setattr(DecoderProcess, "decode", no_memory)
+        outcomes = reader.read(message, PREPROCESS, stop_at_error=True)
+
+    assert [type(outcome) for outcome in outcomes] == [Failed] * 3
+    assert all(isinstance(o, Ready) for o in reader.read(message, PREPROCESS, stop_at_error=True))
+
+
+def test_decoders_that_do_not_start_leave_an_error_that_may_pass(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> Any:
+        raise DecoderUnavailable("no process")
+
+    monkeypatch.setattr(DecoderProcess, "decode", unavailable)
+    reader, message = reader_of([SOUND], decoders)
+
+    (outcome,) = reader.read(message, PREPROCESS, stop_at_error=False)
+
+    assert isinstance(outcome, DecoderUnavailable)
+
+
+def test_what_cannot_be_fetched_stands_in_its_place(decoders: Decoders) -> None:
+    reader, message = reader_of([SOUND, SOUND], decoders)
+    gone = ImageRef(image_id="gone", bucket="uploads", key="gone.png")
+    message = message.model_copy(update={"images": (message.images[0], gone, message.images[1])})
+
+    outcomes = reader.read(message, PREPROCESS, stop_at_error=True)
+
+    assert [type(outcome) for outcome in outcomes] == [Ready, Unfetchable, Ready]
+
+
+def test_an_error_that_may_pass_stops_only_a_message_that_is_read_again(decoders: Decoders) -> None:
+    class Away(MemoryStore):
+        def get_many(self, gets: Any, *, max_bytes: int = 0) -> Any:
+            yield 0, StoreUnavailable("away")
+
+    reader = Reader(ImageSource({"uploads": Away()}, 1), decoders)
+    message = ClassifyImages(images=(ImageRef(image_id="a", bucket="uploads", key="a"),))
+
+    with pytest.raises(StoreUnavailable):
+        reader.read(message, PREPROCESS, stop_at_error=True)
+    (outcome,) = reader.read(message, PREPROCESS, stop_at_error=False)
+    assert isinstance(outcome, StoreUnavailable)
+
+
+def test_no_more_files_are_taken_than_there_is_room_for() -> None:
+    class Slow:
+        """Decoders that have not begun."""
+
+        count = 1
+
+        def __init__(self) -> None:
+            self.waiting: list[Future[Any]] = []
+
+        def submit(self, data: bytes, preprocess: Preprocess) -> "Future[Any]":
+            self.waiting.append(Future())
+            if len(self.waiting) == READ_AHEAD:
+                raise EnoughError
+            return self.waiting[-1]
+
+    class EnoughError(Exception):
+        pass
+
+    taken = []
+
+    class Counting(MemoryStore):
+        def get_many(self, gets: Any, *, max_bytes: int = 0) -> Any:
+            for got in super().get_many(gets):
+                taken.append(got)
+                yield got
+
+    store = Counting()
+    store.put("a", SOUND)
+    refs = tuple(ImageRef(image_id=f"i{i}", bucket="uploads", key="a") for i in range(256))
+    reader = Reader(ImageSource({"uploads": store}, 1 << 20), Slow())  # type: ignore[arg-type]
+
+    with pytest.raises(EnoughError):
+        reader.read(ClassifyImages(images=refs), PREPROCESS, stop_at_error=True)
+
+    assert len(taken) == READ_AHEAD
+    assert not reader._room.acquire(blocking=False)
