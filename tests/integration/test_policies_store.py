@@ -59,7 +59,6 @@ AREAS = {
     "sweeps": "c/sweeps/{}.json",
     "erasures": "c/erasures/{}.json",
     "tombstones": "c/tombstones/{}",
-    "sweeps": "c/sweeps/{}.json",
     "backfills": "c/backfills/{}.json",
     "tombstones.json": "c-{}/tombstones.json",
     "drift.json": "c-{}/drift.json",
