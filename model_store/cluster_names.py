@@ -38,6 +38,14 @@ class Shown(NamedTuple):
     name: str | None
 
 
+class Heir(NamedTuple):
+    """A new cluster, and an earlier one whose pictures it has now."""
+
+    id: str
+    of: str
+    takes_name: bool  # it is the whole of the other; a part takes no name
+
+
 class Names(BaseModel):
     """One state of the file; the empty one if there is none yet."""
 
@@ -129,26 +137,26 @@ class ClusterNames:
 
         return self._change(parted)
 
-    def inherit(self, heirs: Iterable[tuple[str, str]]) -> Names:
-        """Hand on what was said of clusters that are gone: (heir, of whom), in the order in which they count.
+    def inherit(self, heirs: Iterable[Heir]) -> Names:
+        """Hand on what was said of clusters that are no more, in the order in which the heirs are given.
 
-        An heir takes the name, unless it has one; it is shown as the other was, and as the other itself if
-        further clusters are still shown as that one. What was said of the other stays, for a rollback.
-        Doing it twice changes nothing.
+        What people showed as one stays shown as one: an heir is shown as the other was, or as the other
+        itself if further clusters are shown as that. Else it takes the name, if it `takes_name` and has
+        none. What was said of the other stays, for a rollback. Doing it twice changes nothing.
         """
-        pairs = list(heirs)
+        given = list(heirs)
 
         def inherited(state: Names) -> Names:
             names, merges = dict(state.names), dict(state.merges)
-            for heir, of in pairs:
-                if heir in merges or heir in names:
+            for heir in given:
+                if heir.id in merges or heir.id in names:
                     continue
-                if of in merges:
-                    merges[heir] = merges[of]
-                elif of in set(merges.values()):
-                    merges[heir] = of
-                elif of in names:
-                    names[heir] = names[of]
+                if heir.of in merges:
+                    merges[heir.id] = merges[heir.of]
+                elif heir.of in set(merges.values()):
+                    merges[heir.id] = heir.of
+                elif heir.takes_name and heir.of in names:
+                    names[heir.id] = names[heir.of]
             return state.model_copy(update={"names": names, "merges": merges})
 
         return self._change(inherited)

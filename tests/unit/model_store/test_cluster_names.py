@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from model_store.cluster_names import ClusterNames
+from model_store.cluster_names import ClusterNames, Heir
 from model_store.object_store import MemoryStore
 from producer.errors import ConfigurationError, PreconditionFailed
 from tests.racing import RACERS, SlowStore, race
@@ -121,17 +121,25 @@ def test_a_circle_that_was_written_by_hand_ends(names: ClusterNames, store: Memo
 def test_an_heir_takes_the_first_name_there_is(names: ClusterNames) -> None:
     names.name("c_b", "smaller")
 
-    names.inherit([("c_x", "c_a"), ("c_x", "c_b")])
+    names.inherit([Heir("c_x", "c_a", takes_name=True), Heir("c_x", "c_b", takes_name=True)])
 
     assert names.read().display("c_x") == ("c_x", "smaller")
     assert names.read().display("c_b") == ("c_b", "smaller")  # for a rollback
+
+
+def test_a_part_takes_no_name(names: ClusterNames) -> None:
+    names.name("c_a", "cats")
+
+    names.inherit([Heir("c_x", "c_a", takes_name=False)])
+
+    assert names.read().display("c_x") == ("c_x", None)
 
 
 def test_an_heir_keeps_the_name_it_has(names: ClusterNames) -> None:
     names.name("c_a", "old")
     names.name("c_x", "own")
 
-    names.inherit([("c_x", "c_a")])
+    names.inherit([Heir("c_x", "c_a", takes_name=True)])
 
     assert names.read().display("c_x") == ("c_x", "own")
 
@@ -140,7 +148,7 @@ def test_parts_of_a_cluster_that_was_shown_as_another_are_shown_so_too(names: Cl
     names.name("c_a", "cats")
     names.merge("c_b", "c_a")
 
-    names.inherit([("c_x", "c_b"), ("c_y", "c_b")])
+    names.inherit([Heir("c_x", "c_b", takes_name=False), Heir("c_y", "c_b", takes_name=False)])
 
     assert names.read().display("c_x") == names.read().display("c_y") == ("c_a", "cats")
 
@@ -149,13 +157,13 @@ def test_an_heir_of_one_that_others_are_shown_as_joins_them(names: ClusterNames)
     names.name("c_a", "cats")
     names.merge("c_b", "c_a")
 
-    names.inherit([("c_x", "c_a")])
+    names.inherit([Heir("c_x", "c_a", takes_name=True)])
 
     assert names.read().display("c_x") == names.read().display("c_b") == ("c_a", "cats")
 
 
 def test_inheriting_twice_writes_once(names: ClusterNames) -> None:
     names.name("c_a", "cats")
-    first = names.inherit([("c_x", "c_a")])
+    first = names.inherit([Heir("c_x", "c_a", takes_name=True)])
 
-    assert names.inherit([("c_x", "c_a")]).etag == first.etag
+    assert names.inherit([Heir("c_x", "c_a", takes_name=True)]).etag == first.etag
