@@ -8,6 +8,7 @@
   dead/dt=YYYY-MM-DD/{message_id}.raw           the bytes of one that cannot be read, written before its .json
   models/{version}/                             write-once; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
+  clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
 ```
 """
@@ -85,6 +86,10 @@ class Layout:
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""
         return f"{self.collection}/aliases/{name}.json"
+
+    def cluster_names(self) -> str:
+        """Where the names and merges that people gave lie."""
+        return f"{self.collection}/clusters.json"
 
     def run(self, slot: str) -> str:
         """Where the record of one retraining run lies."""
