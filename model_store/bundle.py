@@ -5,12 +5,15 @@ manifest.json           sha256 of every file, and all that is described in `mani
 encoder.safetensors     weights
 pca.safetensors         mean, components, explained variance
 kmeans.safetensors      centroids, counts, distance quantiles, unknown distances
-clusters.json           index -> stable id, lineage, exemplars
+clusters.json           index -> stable id, lineage
 reference.safetensors   what drift is measured against: cluster shares, a sample of projections
 probe.safetensors       inputs with expected outputs
 decoder.safetensors     for reconstructions; the worker does not load it
+members.safetensors     hashes of the pictures it learnt from, where they came from the ledger
 MODEL_CARD.md           for people
 ```
+Beside them lies `exemplars.json`, which the manifest does not list: it names pictures, and an erasure takes a
+picture out of it. No other file of a bundle names one.
 """
 
 from collections.abc import Mapping
@@ -27,7 +30,8 @@ from torch import nn
 
 from model_store.autoencoder import Decoder, Encoder
 from model_store.clusterer import KMEANS_FILE, PCA_FILE, Clusterer
-from model_store.manifest import Manifest, Part
+from model_store.manifest import FileEntry, Manifest, Part
+from model_store.manifest import sha256 as digest
 from model_store.predictor import Prediction, Predictor
 from producer.errors import BundleInvalid
 
@@ -37,6 +41,8 @@ CLUSTERS: Final = "clusters.json"
 REFERENCE: Final = "reference.safetensors"
 PROBE: Final = "probe.safetensors"
 MODEL_CARD: Final = "MODEL_CARD.md"
+MEMBERS: Final = "members.safetensors"
+EXEMPLARS: Final = "exemplars.json"
 SERVING_FILES: Final = (ENCODER, PCA_FILE, KMEANS_FILE, CLUSTERS, PROBE)
 PROBE_TOLERANCE: Final = (
     1e-3  # between devices and library versions; unit-length space, so distances are about 1
@@ -56,6 +62,7 @@ class ClusterEntry(Part):
 
 
 _CLUSTERS = TypeAdapter(tuple[ClusterEntry, ...])
+_EXEMPLARS = TypeAdapter(dict[str, tuple[str, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,27 @@ def weights_to_bytes(module: nn.Module) -> bytes:
 
 
 def clusters_to_bytes(clusters: tuple[ClusterEntry, ...]) -> bytes:
-    """Write `clusters.json`."""
-    return _CLUSTERS.dump_json(clusters, indent=1)
+    """Write `clusters.json`; the exemplars go into a file of their own."""
+    return _CLUSTERS.dump_json(clusters, indent=1, exclude={"__all__": {"exemplars"}})
+
+
+def exemplars_to_bytes(clusters: tuple[ClusterEntry, ...]) -> bytes:
+    """Write `exemplars.json`: cluster id -> pictures nearest to its centre."""
+    return _EXEMPLARS.dump_json({entry.id: entry.exemplars for entry in clusters}, indent=1)
+
+
+def exemplars_from_bytes(data: bytes) -> dict[str, tuple[str, ...]]:
+    """Read `exemplars.json`."""
+    return _EXEMPLARS.validate_json(data)
+
+
+def listed(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """Describe files for a manifest: all but the exemplars, which may change."""
+    return {
+        name: FileEntry(sha256=digest(data), size_bytes=len(data))
+        for name, data in files.items()
+        if name != EXEMPLARS
+    }
 
 
 def probe_to_bytes(predictor: Predictor, pixels: NDArray[np.uint8]) -> bytes:

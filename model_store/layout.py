@@ -10,6 +10,10 @@
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
+  models/{version}/exemplars.json               not write-once: an erased picture is taken out of it
+  tombstones/{image_id}  tombstones.json        erased pictures, which must not come back; the last change
+  erasures/{request_id}.json                    what an erasure removed, and from where
+  backfills/{generation}.json                   answers renewed after a promotion; compare-and-swap
 ```
 """
 
@@ -94,3 +98,23 @@ class Layout:
     def run(self, slot: str) -> str:
         """Where the record of one retraining run lies."""
         return f"{self.collection}/runs/{slot}.json"
+
+    def tombstone(self, image_id: str) -> str:
+        """Where it stands that an image was erased."""
+        return f"{self.collection}/tombstones/{image_id}"
+
+    def tombstones_changed(self) -> str:
+        """What changes whenever tombstones are set."""
+        return f"{self.collection}/tombstones.json"
+
+    def erasures(self) -> str:
+        """Prefix of the records of erasures."""
+        return f"{self.collection}/erasures/"
+
+    def erasure(self, request_id: str) -> str:
+        """Where the record of one erasure lies."""
+        return f"{self.erasures()}{request_id}.json"
+
+    def backfill(self, generation: int) -> str:
+        """Where the state of the backfill after one move of the champion lies."""
+        return f"{self.collection}/backfills/{generation}.json"

@@ -65,7 +65,13 @@ class Ledger:
         results: Sequence[Result],
         projections: Sequence[NDArray[np.float32] | None],
     ) -> None:
-        """Write the part of one message: a reference, its result, and its projection (P,) if it has one."""
+        """Write the part of one message: a reference, its result, and its projection (P,) if it has one.
+
+        Without any, the message has no part; one of an earlier delivery goes.
+        """
+        if not refs:
+            self._store.delete(self._layout.ledger_part(message_id))
+            return
         rows = [_row(*parts) for parts in zip(refs, results, projections, strict=True)]
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")

@@ -11,7 +11,14 @@ from typing import Final
 import structlog
 from pydantic import Field, ValidationError
 
-from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
+from model_store.bundle import (
+    DECODER,
+    EXEMPLARS,
+    SERVING_FILES,
+    Bundle,
+    exemplars_from_bytes,
+    load_bundle,
+)
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, Part, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -55,7 +62,8 @@ class Registry:
         """
         for name in manifest.files:
             manifest.verify(name, files.get(name))
-        parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
+        names = [*manifest.files, *(name for name in (EXEMPLARS,) if name in files)]
+        parts = {self._layout.model(manifest.version, name): files[name] for name in names}
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
@@ -154,6 +162,14 @@ class Registry:
         """Read one verified file of a version, such as the decoder."""
         manifest, _ = self.manifest(version)
         return manifest.verify(name, self._files(version, (name,))[name])
+
+    def exemplars(self, version: str) -> dict[str, tuple[str, ...]]:
+        """Give each cluster's pictures nearest to its centre, by cluster id; without those erased since."""
+        try:
+            data = self._store.get(self._layout.model(version, EXEMPLARS)).data
+        except ObjectNotFound:
+            return {}
+        return exemplars_from_bytes(data)
 
     def decoder(self, version: str) -> bytes:
         """Read the decoder's weights, verified."""

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Architecture, Decoder, Encoder
-from model_store.bundle import MODEL_CARD, PROBE_TOLERANCE
+from model_store.bundle import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.clusterer import Clusterer
-from model_store.manifest import FileEntry, Manifest, Snapshot, libraries, sha256
+from model_store.manifest import Manifest, Snapshot, libraries
 from model_store.predictor import Predictor
 from model_store.preprocess import Preprocess
 from training.cluster import ClusterSettings, fit_clusterer
@@ -97,5 +97,4 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
 
 def described(manifest: Manifest, files: Mapping[str, bytes]) -> TinyBundle:
     """Let the manifest list these files, so that their digests are right whatever is in them."""
-    entries = {name: FileEntry(sha256=sha256(data), size_bytes=len(data)) for name, data in files.items()}
-    return manifest.model_copy(update={"files": entries}), MappingProxyType(dict(files))
+    return manifest.model_copy(update={"files": listed(files)}), MappingProxyType(dict(files))

@@ -22,8 +22,7 @@ def model_card(
 ) -> str:
     """Write the card."""
     rows = "\n".join(
-        f"| {entry.index} | `{entry.id}` | {count} | {', '.join(entry.exemplars[:3])} |"
-        for entry, count in zip(clusters, counts, strict=True)
+        f"| {entry.index} | `{entry.id}` | {count} |" for entry, count in zip(clusters, counts, strict=True)
     )
     figures = "\n".join(f"| {name} | {value:.6g} |" for name, value in metrics.items())
     return f"""# Shoal model {version}
@@ -41,8 +40,8 @@ into {len(clusters)} clusters. No labels were used.
 {figures}
 
 ## Clusters
-| index | id | pictures | nearest to the centre |
-|---|---|---|---|
+| index | id | pictures |
+|---|---|---|
 {rows}
 
 ## Use and limits

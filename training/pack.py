@@ -29,7 +29,7 @@ def pack(
     projections: NDArray[np.float32],
     clusters: tuple[ClusterEntry, ...],
 ) -> dict[str, bytes]:
-    """Write every file but the manifest and the model card.
+    """Write every file but the manifest, the model card and the list of members.
 
     Args:
         encoder: as trained.
@@ -52,6 +52,7 @@ def pack(
         bundle.ENCODER: bundle.weights_to_bytes(encoder),
         bundle.DECODER: bundle.weights_to_bytes(decoder),
         bundle.CLUSTERS: bundle.clusters_to_bytes(clusters),
+        bundle.EXEMPLARS: bundle.exemplars_to_bytes(clusters),
         bundle.REFERENCE: safetensors.numpy.save(reference),
         bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
         **clusterer.to_files(),

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store import bundle
-from model_store.bundle import Bundle
+from model_store.bundle import Bundle, listed
 from model_store.clusterer import Assignment, Clusterer
 from model_store.layout import MANIFEST
-from model_store.manifest import FileEntry, Gate, Manifest, Snapshot, libraries, new_version, sha256
+from model_store.manifest import Gate, Manifest, Snapshot, libraries, new_version, sha256
+from model_store.membership import Membership
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
@@ -154,6 +155,8 @@ def train(
         counts=clusterer.counts.tolist(),
     )
     files[bundle.MODEL_CARD] = card.encode()
+    if source == "ledger":  # elsewhere a picture's name is a path or a row, and no id that could be erased
+        files[bundle.MEMBERS] = Membership.of(corpus.names).to_bytes()
     manifest = Manifest(
         version=version,
         collection=collection,
@@ -170,7 +173,7 @@ def train(
         snapshot=snapshot,
         metrics=metrics,
         probe_tolerance=bundle.PROBE_TOLERANCE,
-        files={name: FileEntry(sha256=sha256(data), size_bytes=len(data)) for name, data in files.items()},
+        files=listed(files),
     )
     trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment)
     trained.load(device)

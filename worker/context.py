@@ -6,12 +6,9 @@ import socket
 from functools import lru_cache
 from typing import Final
 
-from model_store.dead_letters import DeadLetters
 from model_store.images import ImageSource
-from model_store.ledger import Ledger
 from model_store.predictor import best_device
 from model_store.registry import Registry
-from model_store.results import Results
 from model_store.s3 import S3Store
 from producer.broker import redis_client
 from producer.errors import NoChampion
@@ -19,10 +16,12 @@ from producer.leases import Leases
 from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
+from worker.dead_letters import WorkersDeadLetters
 from worker.deliveries import Deliveries
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.reader import Reader
+from worker.recorder import Recorder
 from worker.settings import Settings
 
 COLLECTIONS_KEPT: Final = 256
@@ -48,15 +47,14 @@ class Context:
                 ImageSource(uploads, worker.max_image_bytes), settings.decode, worker.decode_threads
             ),
             batcher=Batcher(worker.max_batch),
-            results=per_collection(lambda name: Results(store, name)),
-            ledger=per_collection(lambda name: Ledger(store, name)),
+            recorder=per_collection(lambda name: Recorder(store, name, worker.model_poll_s)),
             settings=worker,
         )
         self.deliveries = Deliveries(
             leases=leases,
             attempts=Attempts(redis_client(settings.broker, text=False)),
             classifier=self.classifier,
-            dead_letters=per_collection(lambda name: DeadLetters(store, name)),
+            dead_letters=per_collection(lambda name: WorkersDeadLetters(store, name)),
             settings=worker,
         )
         with contextlib.suppress(
@@ -68,6 +66,7 @@ class Context:
             f"{socket.gethostname()}:{os.getpid()}",
             device,
             self.models.serving,
+            self.models.refused,
         )
         self._leases = leases
         self._stores = (store, *uploads.values())

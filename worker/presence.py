@@ -11,6 +11,7 @@ import structlog
 
 from producer.contracts import ModelStamp
 from producer.presence import PREFIX
+from worker.model_cache import Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -22,13 +23,19 @@ class Presence:
     """A key of this worker's own, renewed while it lives and forgotten soon after it died."""
 
     def __init__(
-        self, client: "redis.Redis", name: str, device: str, serving: Callable[[], Mapping[str, ModelStamp]]
+        self,
+        client: "redis.Redis",
+        name: str,
+        device: str,
+        serving: Callable[[], Mapping[str, ModelStamp]],
+        refused: Callable[[], Mapping[str, Refusal]],
     ) -> None:
         """Start telling."""
         self._client = client
         self._name = name
         self._device = device
         self._serving = serving
+        self._refused = refused
         self._started_at = datetime.now(UTC)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -52,6 +59,7 @@ class Presence:
                 "started_at": self._started_at.isoformat(),
                 "seen_at": datetime.now(UTC).isoformat(),
                 "models": {name: stamp.model_dump() for name, stamp in self._serving().items()},
+                "refused": {name: refusal._asdict() for name, refusal in self._refused().items()},
             }
             try:
                 self._client.set(PREFIX + self._name, json.dumps(record), ex=FORGOTTEN_AFTER_S)
