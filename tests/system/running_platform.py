@@ -1,11 +1,14 @@
 import contextlib
 import io
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,6 +28,7 @@ from training.progress import Silent
 from training.settings import Settings
 from training.train import train
 
+ROOT = Path(__file__).parents[2]
 TINY = {
     "recipe": "pixel",
     "architecture": {"widths": (8, 16), "embedding_dim": 16},
@@ -91,6 +95,22 @@ class Platform:
                 process.terminate()
                 status = process.wait()
             assert status == 0, log.read_text()
+
+    def shoal(self, *arguments: str, status: int = 0) -> dict[str, Any]:
+        """Run a command of a person's on this collection; gives its JSON."""
+        command = [sys.executable, "-m", "console.cli", *arguments, "--collection", self.collection, "--json"]
+        done = subprocess.run(
+            command,
+            cwd=self.workdir,
+            env=self.environment(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
     def upload(self, key: str, data: bytes) -> ImageRef:
         self.uploads.put(key, data)

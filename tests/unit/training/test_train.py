@@ -82,8 +82,9 @@ def digests(
 def test_a_run_gives_every_file_of_a_bundle(trained: Trained) -> None:
     expected = {*SERVING_FILES, DECODER, REFERENCE, MODEL_CARD}
 
-    assert set(trained.files) == set(trained.manifest.files) == expected
-    assert set(trained.all_files()) == expected | {MANIFEST}
+    assert set(trained.manifest.files) == expected
+    assert set(trained.files) == expected | {EXEMPLARS}
+    assert set(trained.all_files()) == expected | {EXEMPLARS, MANIFEST}
     assert Manifest.from_bytes(trained.all_files()[MANIFEST]) == trained.manifest
 
 
