@@ -124,7 +124,7 @@ def test_a_tenth_is_held_out_and_fits_nothing(trained: Trained) -> None:
 
 
 def test_every_cluster_is_named_once_with_the_pictures_nearest_to_it(trained: Trained) -> None:
-    clusters = json.loads(trained.files[CLUSTERS])
+    clusters = json.loads(trained.files[CLUSTERS])["clusters"]
 
     assert len({cluster["id"] for cluster in clusters}) == 3
     for index, cluster in enumerate(clusters):
