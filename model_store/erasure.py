@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from model_store.bundle import EXEMPLARS, MEMBERS
+from model_store.bundle import EXEMPLARS, REFERENCE
 from model_store.forgetting import forget
 from model_store.layout import Layout
 from model_store.membership import Membership
@@ -218,8 +218,10 @@ class Erasure:
             if manifest.snapshot.source != "ledger":
                 continue
             try:
-                members = Membership.from_bytes(registry.file(manifest.version, MEMBERS))
+                members = Membership.of_reference(registry.file(manifest.version, REFERENCE))
             except BundleInvalid:
+                members = None
+            if members is None:
                 unknown.append(manifest.version)
                 continue
             taken = tuple(image_id for image_id in image_ids if image_id in members)

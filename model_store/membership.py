@@ -1,19 +1,22 @@
-"""Which pictures a model learnt from: a sorted file of hashes, so that an erased picture is not named by it.
+"""Which pictures a model learnt from: hashes of their names, so that an erased picture is not named by it.
 
-`members.safetensors` holds `hashes` (N,) uint64, ascending: the first 8 bytes of the sha256 of each id. That
-another picture has the same hash: one in 10^14 for a snapshot of 100,000.
+`seen` (N,) uint64 in `reference.safetensors`, ascending. That another picture has the same hash: one in 10^14
+for a snapshot of 100,000.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from producer.errors import BundleInvalid
+
+SEEN: Final = "seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +26,25 @@ class Membership:
     hashes: NDArray[np.uint64]  # (N,), ascending
 
     @classmethod
-    def of(cls, image_ids: Iterable[str]) -> "Membership":
-        """Note these pictures."""
-        return cls(np.unique(np.fromiter(map(_hash, image_ids), np.uint64)))
-
-    def __contains__(self, image_id: str) -> bool:
-        at = int(np.searchsorted(self.hashes, _hash(image_id)))
-        return at < len(self.hashes) and bool(self.hashes[at] == _hash(image_id))
-
-    def to_bytes(self) -> bytes:
-        """Write the file."""
-        return save({"hashes": self.hashes})
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Membership":
-        """Read the file.
+    def of_reference(cls, data: bytes) -> "Membership | None":
+        """Read it from a bundle's `reference.safetensors`; None if that tells nothing of it.
 
         Raises:
-            BundleInvalid: it is damaged.
+            BundleInvalid: the file is damaged.
         """
         try:
-            return cls(load(data)["hashes"].astype(np.uint64))
-        except (SafetensorError, KeyError) as error:
-            raise BundleInvalid(f"the list of a model's pictures cannot be read: {error}") from error
+            arrays = load(data)
+        except SafetensorError as error:
+            raise BundleInvalid(f"what a model has learnt from cannot be read: {error}") from error
+        return cls(arrays[SEEN]) if SEEN in arrays else None
+
+    def __contains__(self, name: str) -> bool:
+        wanted = name_hashes([name])[0]
+        at = int(np.searchsorted(self.hashes, wanted))
+        return at < len(self.hashes) and bool(self.hashes[at] == wanted)
 
 
-def _hash(image_id: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big"))
+def name_hashes(names: Iterable[str], salt: str = "") -> NDArray[np.uint64]:
+    """Give each name the first 8 bytes of its SHA-256: (N,)."""
+    digests = (hashlib.sha256(f"{salt}{name}".encode("utf-8", "surrogateescape")).digest() for name in names)
+    return np.array([int.from_bytes(digest[:8], "big") for digest in digests], np.uint64)

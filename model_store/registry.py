@@ -11,14 +11,7 @@ from typing import Final
 import structlog
 from pydantic import Field, ValidationError
 
-from model_store.bundle import (
-    DECODER,
-    EXEMPLARS,
-    SERVING_FILES,
-    Bundle,
-    exemplars_from_bytes,
-    load_bundle,
-)
+from model_store.bundle import CLUSTERS, DECODER, EXEMPLARS, SERVING_FILES, Bundle, ClusterFile, load_bundle
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, Part, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -81,6 +74,22 @@ class Registry:
                 yield Manifest.from_bytes(self._store.get(key).data)
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
                 log.warning("a version is passed over", key=key, reason=str(error))
+
+    def cluster_ids(self) -> frozenset[str]:
+        """List the ids of the clusters of every version, whether it was ever promoted or not."""
+        listed = self._store.list(self._layout.models())
+        gets = [Get(info.key) for info in listed if info.key.endswith("/" + CLUSTERS)]
+        ids: set[str] = set()
+        for position, found in self._store.get_many(gets):
+            if not isinstance(found, StoredObject):
+                raise found
+            try:
+                named = ClusterFile.from_bytes(found.data)
+            except ValueError as error:
+                log.warning("a version is passed over", key=gets[position].key, reason=str(error))
+                continue
+            ids |= {*named.retired, *(entry.id for entry in named.clusters)}
+        return frozenset(ids)
 
     def manifest(self, version: str) -> tuple[Manifest, Target]:
         """Read one version's description.
@@ -162,14 +171,6 @@ class Registry:
         """Read one verified file of a version, such as the decoder."""
         manifest, _ = self.manifest(version)
         return manifest.verify(name, self._files(version, (name,))[name])
-
-    def exemplars(self, version: str) -> dict[str, tuple[str, ...]]:
-        """Give each cluster's pictures nearest to its centre, by cluster id; without those erased since."""
-        try:
-            data = self._store.get(self._layout.model(version, EXEMPLARS)).data
-        except ObjectNotFound:
-            return {}
-        return exemplars_from_bytes(data)
 
     def decoder(self, version: str) -> bytes:
         """Read the decoder's weights, verified."""

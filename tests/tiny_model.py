@@ -17,6 +17,7 @@ from model_store.predictor import Predictor
 from model_store.preprocess import Preprocess
 from training.cluster import ClusterSettings, fit_clusterer
 from training.fit import embed
+from training.identity import Identity, Matched
 from training.pack import name_clusters, pack
 
 ARCHITECTURE = Architecture(widths=(8, 16), embedding_dim=12)
@@ -64,7 +65,7 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
     model = tiny_model(seed)
     projections = model.clusterer.project(embed(model.encoder, model.pixels))
     names = [f"{row}.png" for row in range(N_PICTURES)]
-    ids = [f"c_000{k}" for k in range(N_CLUSTERS)]
+    matched = Matched(tuple(Identity(f"c_000{k}") for k in range(N_CLUSTERS)))
     files = pack(
         encoder=model.encoder,
         decoder=model.decoder,
@@ -72,7 +73,8 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
         predictor=Predictor(model.encoder, model.clusterer, "cpu"),
         pixels=model.pixels,
         projections=projections,
-        clusters=name_clusters(ids, model.clusterer.assign(projections), names),
+        clusters=name_clusters(matched, model.clusterer.assign(projections), names),
+        names=names,
     )
     files[MODEL_CARD] = b"# A tiny model\n"
     manifest = Manifest(

@@ -3,13 +3,14 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from model_store.bundle import EXEMPLARS, MEMBERS, listed
+from model_store.bundle import EXEMPLARS, REFERENCE, listed
 from model_store.dead_letters import DeadLetters
 from model_store.erasure import Erasure, ErasureRecord
 from model_store.layout import Layout
 from model_store.ledger import Ledger
-from model_store.membership import Membership
+from model_store.membership import name_hashes
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from model_store.results import Results
@@ -58,7 +59,7 @@ def place(store: MemoryStore, tiny_bundle: TinyBundle) -> Place:
     files = {
         **files,
         EXEMPLARS: json.dumps({"c_0000": ["img_1", "img_2"]}).encode(),
-        MEMBERS: Membership.of(["img_1", "img_5"]).to_bytes(),
+        REFERENCE: save({"seen": np.sort(name_hashes(["img_1", "img_5"]))}),
     }
     snapshot = manifest.snapshot.model_copy(update={"source": "ledger"})
     manifest = manifest.model_copy(update={"snapshot": snapshot, "files": listed(files)})
@@ -86,7 +87,8 @@ def test_the_record_says_which_models_had_learnt_from_it(place: Place, tiny_bund
     snapshot = manifest.snapshot.model_copy(update={"source": "ledger"})
     older = manifest.model_copy(update={"version": "older", "snapshot": snapshot})
     registry = Registry(place.store, "default")
-    registry.publish(older, files)
+    without = {**files, REFERENCE: save({"shares": np.zeros(3, np.float32)})}
+    registry.publish(older.model_copy(update={"files": listed(without)}), without)
 
     record = place.erasure.run(["img_1", "img_2", "img_5"])
 

@@ -10,15 +10,14 @@ from model_store.bundle import (
     DECODER,
     ENCODER,
     EXEMPLARS,
-    MEMBERS,
     MODEL_CARD,
     PROBE,
     REFERENCE,
     SERVING_FILES,
-    exemplars_from_bytes,
     load_decoder,
 )
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
+from model_store.exemplars import exemplars_from_bytes
 from model_store.layout import MANIFEST
 from model_store.manifest import Gate, Manifest
 from model_store.membership import Membership
@@ -129,7 +128,7 @@ def test_a_tenth_is_held_out_and_fits_nothing(trained: Trained) -> None:
 
 
 def test_every_cluster_is_named_once_with_the_pictures_nearest_to_it(trained: Trained) -> None:
-    clusters = json.loads(trained.files[CLUSTERS])
+    clusters = json.loads(trained.files[CLUSTERS])["clusters"]
     exemplars = exemplars_from_bytes(trained.files[EXEMPLARS])
 
     assert len({cluster["id"] for cluster in clusters}) == 3
@@ -139,14 +138,12 @@ def test_every_cluster_is_named_once_with_the_pictures_nearest_to_it(trained: Tr
         assert exemplars[cluster["id"]][0] == f"{nearest}.png"
 
 
-def test_a_model_of_the_ledger_knows_which_pictures_it_learnt_from(trained: Trained) -> None:
-    of_ledger = train(corpus(), settings(), Silent(), source="ledger")
-    members = Membership.from_bytes(of_ledger.files[MEMBERS])
+def test_a_model_knows_which_pictures_it_learnt_from(trained: Trained) -> None:
+    members = Membership.of_reference(trained.files[REFERENCE])
 
+    assert members is not None
     assert "0.png" in members
     assert "another.png" not in members
-    assert MEMBERS in of_ledger.manifest.files
-    assert MEMBERS not in trained.files
 
 
 def test_equal_seeds_give_equal_files(trained: Trained) -> None:
