@@ -83,8 +83,16 @@ class ObjectStore(Protocol):
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """List keys with this prefix in order, after `start_after`; streams, page by page."""
 
-    def delete(self, key: str) -> None:
-        """Remove an object; removing what is not there is not an error."""
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Remove an object; removing what is not there is not an error.
+
+        Args:
+            key: which.
+            if_match: only if the object still has this ETag.
+
+        Raises:
+            PreconditionFailed: it has another by now, or is gone; nothing was removed.
+        """
 
 
 class MemoryStore:
@@ -151,7 +159,10 @@ class MemoryStore:
             if key > start_after:
                 yield ObjectInfo(key, len(item.data), item.etag)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
         with self._lock:
+            present = self._objects.get(key)
+            if if_match is not None and (present is None or present.etag != if_match):
+                raise PreconditionFailed(f"{key} has changed")
             self._objects.pop(key, None)

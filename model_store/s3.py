@@ -153,10 +153,11 @@ class S3Store:
                 for item in page.get("Contents", []):
                     yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
-        with boto3_errors(key):
-            self._client.delete_object(Bucket=self.bucket, Key=key)
+        condition: dict[str, Any] = {} if if_match is None else {"IfMatch": _quoted(if_match)}
+        with boto3_errors(key, conditional=bool(condition)):
+            self._client.delete_object(Bucket=self.bucket, Key=key, **condition)
 
     def close(self) -> None:
         """Let go of threads and connections."""

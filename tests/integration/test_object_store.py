@@ -211,3 +211,17 @@ def test_deleting_what_is_not_there_is_no_error(store: ObjectStore, prefix: str)
     store.delete(prefix + "absent")
 
     assert keys(store, prefix) == []
+
+
+def test_an_object_is_deleted_only_with_the_etag_that_was_named(store: ObjectStore, prefix: str) -> None:
+    before = store.put(prefix + "object", b"old")
+    now = store.put(prefix + "object", b"new")
+
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=before)
+    assert store.get(prefix + "object").data == b"new"
+
+    store.delete(prefix + "object", if_match=now)
+    assert keys(store, prefix) == []
+    with pytest.raises(PreconditionFailed):
+        store.delete(prefix + "object", if_match=now)
