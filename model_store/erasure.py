@@ -138,7 +138,7 @@ class Erasure:
 
         The tombstones and erasure records of this collection are not among them.
         """
-        allowed = (self._layout.tombstone(""), self._layout.erasures())
+        allowed = (self._layout.tombstones(), self._layout.erasures())
         for mention in mentions(self._store, image_ids, on_progress):
             if not mention.key.startswith(allowed):
                 yield mention

@@ -79,5 +79,5 @@ class Tombstones:
             return ""
 
     def _listed(self) -> frozenset[str]:
-        prefix = self._layout.tombstone("")
+        prefix = self._layout.tombstones()
         return frozenset(info.key.removeprefix(prefix) for info in self._store.list(prefix))
