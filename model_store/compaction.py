@@ -60,10 +60,19 @@ class _State(BaseModel):
 def compact_finished_days(store: ObjectStore, collection: str, today: date) -> Compacted:
     """Compact every day before `today` that has parts, and leave out what was erased, whenever that was.
 
-    Safe at any time and beside itself: a wrong `today` costs work, no rows.
+    Safe at any time and beside itself: a wrong `today` costs work, no rows. Looks at the tombstones once
+    more after writing: what was erased meanwhile is left out too, or the erasure found it.
     """
+    done, erased = Compacted(), None
+    while erased != (erased := tombstones(store, collection)):
+        done += _compact_finished_days(store, collection, today, erased)
+    return done
+
+
+def _compact_finished_days(
+    store: ObjectStore, collection: str, today: date, erased: frozenset[str]
+) -> Compacted:
     layout = Layout(collection)
-    erased = tombstones(store, collection)
     digest = hashlib.sha256("\n".join(sorted(erased)).encode()).hexdigest() if erased else ""
     try:
         before = _State.model_validate_json(store.get(layout.ledger_state()).data)

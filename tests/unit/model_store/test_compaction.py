@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from model_store.compaction import Compacted, compact, compact_finished_days
+from model_store.erasure import Erasure
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.object_store import MemoryStore, ObjectInfo, StoredObject
@@ -261,3 +262,22 @@ def test_a_picture_erased_after_its_day_was_compacted_leaves_it_and_other_days_a
     store.read.clear()
     assert compact_finished_days(store, "default", LATER) == Compacted()
     assert not [key for key in store.read if "day-" in key]
+
+
+def test_a_picture_that_is_erased_while_a_day_is_compacted_is_out_of_it() -> None:
+    store = MemoryStore()
+    append(store, message(3), "a", "b")
+
+    class Erased(MemoryStore):
+        def put(
+            self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None
+        ) -> str:
+            if "day-00000001" in key:  # the whole erasure, between reading the parts and writing the day
+                Erasure(self, "default", {}).run(["a"])
+            return super().put(key, data, create_only=create_only, if_match=if_match)
+
+    racing = Erased()
+    racing._objects = store._objects
+    compact_finished_days(racing, "default", LATER)
+    assert [row.ref.image_id for row in Ledger(store, "default").rows()] == ["b"]
+    assert list(Erasure(store, "default", {}).verify(["a"])) == []
