@@ -24,6 +24,7 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "backfill": "backfill",
         "erase": "erase",
         "worker": "roles",
         "trainer": "roles",

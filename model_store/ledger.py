@@ -103,7 +103,7 @@ class Ledger:
             StoreUnavailable: the store does not answer, or a day was compacted again and again meanwhile.
         """
         for day in self.days(since=since):
-            yield self._read(day, columns)
+            yield self.day_table(day, columns)
 
     def days(self, *, since: date | None = None) -> Iterator[Day]:
         """List the days that have rows, oldest first."""
@@ -113,7 +113,12 @@ class Ledger:
         for folder, infos in groupby(listed, lambda i: prefix + i.key[len(prefix) :].partition("/")[0] + "/"):
             yield Day(self._store, folder, infos)
 
-    def _read(self, day: Day, columns: Sequence[str]) -> pa.Table:
+    def day_table(self, day: Day, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of one day; each row once.
+
+        Raises:
+            StoreUnavailable: as `tables`.
+        """
         for _ in range(READINGS):
             try:
                 tables = list(day.tables(columns))
