@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format up bench
+.PHONY: demo test check format up bench faults
 
 demo: $(READY)  ## the main job end to end, on servers of its own
 	$(BIN)/shoal demo
@@ -25,6 +25,9 @@ format: $(READY)
 
 up: $(READY)  ## servers, worker, trainer and beat in the foreground
 	$(BIN)/shoal up
+
+faults: $(READY)  ## the long form of the fault tests; writes the table of docs/reliability.md
+	$(BIN)/python -m tests.system.faults.table
 
 bench: $(READY)  ## figures, see benchmarks/RESULTS.md
 	@if ls benchmarks/*.py >/dev/null 2>&1; then for f in benchmarks/*.py; do $(BIN)/python $$f || exit 1; done; fi

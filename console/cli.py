@@ -26,11 +26,14 @@ COMMANDS: Final = MappingProxyType(
         "models": "models",
         "backfill": "backfill",
         "erase": "erase",
+        "dead": "dead",
+        "sweep": "sweep",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",
         "init": "roles",
         "settings": "settings",
+        "deploy": "deploy",
     }
 )
 

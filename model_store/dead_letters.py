@@ -3,6 +3,7 @@
 A letter's key follows from its message id alone, so that a second delivery rewrites the same letter.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,14 +86,17 @@ class DeadLetters:
         self._store.put(key, data)
         return key
 
-    def list(self) -> Iterator[DeadLetter]:
-        """Read all letters, one by one, by the day of their messages; streams."""
+    def ids(self) -> Iterator[str]:
+        """Name all letters without reading them, by the day of their messages; streams."""
         for info in self._store.list(self._layout.dead()):
             if info.key.endswith(JSON):
-                try:
-                    yield self._read(info.key)[0]
-                except ObjectNotFound:  # dropped meanwhile
-                    continue
+                yield info.key.rpartition("/")[2].removesuffix(JSON)
+
+    def list(self) -> Iterator[DeadLetter]:
+        """Read all letters, one by one, by the day of their messages; streams."""
+        for message_id in self.ids():
+            with contextlib.suppress(ObjectNotFound):  # dropped meanwhile
+                yield self.get(message_id)
 
     def get(self, message_id: str) -> DeadLetter:
         """Read one letter.

@@ -21,6 +21,8 @@
   runs/{slot}/checkpoint-{attempt}.safetensors  how far it is, while it runs
   runs/{slot}/members.bin                       sha256 of the id of each picture it learnt from
   drift.json                                    the latest reading, and since when there is an alarm
+  sweeps/{name}.json                            how far a sweep of the uploads has come
+.shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
 ```
 """
 
@@ -35,6 +37,7 @@ from producer.ulid import PATTERN, ulid_time
 COLLECTION: Final = re.compile(NAME_PATTERN.strip("^$"))
 ULID: Final = re.compile(PATTERN.strip("^$"))
 MANIFEST: Final = "manifest.json"
+SCRATCH: Final = ".shoal/"  # no collection's name begins with a dot
 AliasName = Literal["champion", "challenger", "previous"]
 
 
@@ -158,3 +161,7 @@ class Layout:
         if not COLLECTION.fullmatch(slot):
             raise InvalidReference(f"{slot!r} is no name for a run: letters, digits and . _ ~ -")
         return f"{self.runs()}{slot}"
+
+    def sweep(self, name: str) -> str:
+        """Where the record of one sweep lies."""
+        return f"{self.collection}/sweeps/{name}.json"

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
@@ -30,6 +31,7 @@ class ObjectInfo:
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[str, StoredObject] = {}
+        self._modified_at: dict[str, datetime] = {}
 
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""
@@ -133,6 +136,7 @@ class MemoryStore:
             if if_match is not None and (present is None or present.etag != if_match):
                 raise PreconditionFailed(f"{key} has changed")
             self._objects[key] = StoredObject(bytes(data), etag)
+            self._modified_at[key] = datetime.now(UTC)
         return etag
 
     def put_many(
@@ -153,7 +157,7 @@ class MemoryStore:
             found = sorted((key, item) for key, item in self._objects.items() if key.startswith(prefix))
         for key, item in found:
             if key > start_after:
-                yield ObjectInfo(key, len(item.data), item.etag)
+                yield ObjectInfo(key, len(item.data), item.etag, self._modified_at[key])
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""

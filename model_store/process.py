@@ -37,6 +37,7 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
     settings: ProcessSettings
     broker: BrokerSettings
     startup_timeout_s: float
+    promotes: bool = False  # moves aliases: refuses a store whose conditional writes do not exclude
     wired: Closable | None = None
 
     def wire(self) -> Closable:
@@ -47,7 +48,7 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
         """Wait for what is needed, then wire the process."""
         log.info("settings", settings=self.settings.model_dump(mode="json"))
         try:
-            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s)
+            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s, promotes=self.promotes)
             self.wired = self.wire()
         except ShoalError as error:
             exit_saying(self.role, error)

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Final
 
 import structlog
 
-from model_store.s3 import check_bucket
+from model_store.exclusion import check_conditions, check_exclusion
+from model_store.s3 import S3Store, check_bucket
 from model_store.settings import StoreSettings
 from producer.broker import broker_errors, redis_client
 from producer.errors import ConfigurationError, ObjectNotFound, ShoalError, TransientError
@@ -19,8 +21,17 @@ PAUSE_S: Final = 1.0
 SAY_EVERY_S: Final = 5.0
 
 
-def wait_until_ready(broker: BrokerSettings, store: StoreSettings, timeout_s: float) -> None:
-    """Return when everything answers.
+def wait_until_ready(
+    broker: BrokerSettings, store: StoreSettings, timeout_s: float, *, promotes: bool = False
+) -> None:
+    """Return when everything answers, and an object was written and read back.
+
+    Args:
+        broker: that must answer.
+        store: likewise, and have its buckets.
+        timeout_s: for all of it.
+        promotes: this process moves aliases, so racing writes must exclude; what only writes results
+            starts without, and says so as an error.
 
     Raises:
         ConfigurationError: something did not within `timeout_s`; says what, where and which setting.
@@ -30,6 +41,27 @@ def wait_until_ready(broker: BrokerSettings, store: StoreSettings, timeout_s: fl
     for bucket in (store.bucket, *store.allowed_buckets):
         where = f"bucket {bucket} at {store.endpoint or 'AWS'}"
         wait_for("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store), give_up_at)
+    where = f"bucket {store.bucket} at {store.endpoint or 'AWS'}"
+    probe = partial(probe_writes, store, promotes=promotes)
+    # a store that has just started knows its buckets some time before it reads and writes
+    wait_for("store", where, "SHOAL_STORE__*", probe, give_up_at)
+
+
+def probe_writes(settings: StoreSettings, *, promotes: bool) -> None:
+    """Write and read back, and try whether conditional writes exclude.
+
+    Raises:
+        ConfigurationError: `promotes`, and they do not.
+        TransientError, AccessDenied: the store does not answer, or refuses.
+    """
+    with closing(S3Store(settings.bucket, settings)) as store:
+        if promotes:
+            check_exclusion(store)
+            return
+        try:
+            check_conditions(store)
+        except ConfigurationError as error:
+            log.error("the store breaks its word, this process goes on", reason=str(error))  # noqa: TRY400
 
 
 def ping(broker: BrokerSettings) -> None:

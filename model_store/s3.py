@@ -2,31 +2,31 @@
 
 Sixteen boto3 threads read 324 objects of
 3 KB a second where obstore in threads reads over 2,000, at a tenth of the CPU
-(`docs/decisions/0005-obstore.md`).
+(`docs/decisions/0005-obstore.md`). Single requests are in `s3_requests`; here they are tried again, and
+many are done at once.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
-import obstore
 from botocore.config import Config
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as FastStore
 
+from model_store.deadline import within
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
-from model_store.s3_errors import boto3_errors, obstore_errors
+from model_store.retry import Retry
+from model_store.s3_errors import boto3_errors
+from model_store.s3_requests import S3Requests
 from model_store.settings import StoreSettings
-from producer.errors import (
-    ConfigurationError,
-    ShoalError,
-    StoreUnavailable,
-    TooLarge,
-)
+from producer.errors import ConfigurationError, PreconditionFailed, ShoalError, StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -37,11 +37,16 @@ def s3_client(settings: StoreSettings) -> "S3Client":
     config = Config(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=settings.timeout_s,
-        retries={"total_max_attempts": settings.max_retries + 1, "mode": "standard"},
+        retries={"total_max_attempts": 1},  # model_store.retry tries again
         max_pool_connections=settings.max_in_flight,
         s3={"addressing_style": "path"} if settings.endpoint else {},
     )
-    client: S3Client = _session(settings).client("s3", endpoint_url=settings.endpoint, config=config)
+    client: S3Client = _session(settings).client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        config=config,
+        verify=str(settings.ca_file) if settings.ca_file else None,
+    )
     return client
 
 
@@ -61,7 +66,7 @@ def check_bucket(bucket: str, settings: StoreSettings) -> None:
     """
     client = s3_client(settings)
     with contextlib.closing(client), boto3_errors(f"bucket {bucket}"):
-        client.head_bucket(Bucket=bucket)
+        within(settings.timeout_s, f"bucket {bucket}", lambda: client.head_bucket(Bucket=bucket))
 
 
 def create_bucket(bucket: str, settings: StoreSettings) -> bool:
@@ -73,7 +78,7 @@ def create_bucket(bucket: str, settings: StoreSettings) -> bool:
     client = s3_client(settings)
     with contextlib.closing(client), boto3_errors(f"bucket {bucket}"):
         try:
-            client.create_bucket(Bucket=bucket)
+            within(settings.timeout_s, f"bucket {bucket}", lambda: client.create_bucket(Bucket=bucket))
         except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
             return False
         return True
@@ -90,7 +95,8 @@ class S3Store:
         """
         self.bucket = bucket
         self._client = s3_client(settings)
-        self._fast = _fast_store(bucket, settings)
+        self._requests = S3Requests(bucket, self._client, _fast_store(bucket, settings), settings)
+        self._retry = Retry(settings.max_retries, settings.retry_for_s)
         self._window = settings.max_in_flight
         self._pool = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix=f"s3-{bucket}")
 
@@ -114,18 +120,26 @@ class S3Store:
                 yield on_their_way.pop(future), future.result()
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
-        """See ObjectStore."""
-        if if_match is None and _plain(key):
-            with obstore_errors(key):
-                mode: Literal["create", "overwrite"] = "create" if create_only else "overwrite"
-                done = obstore.put(self._fast, key, data, mode=mode, use_multipart=False)
-                return (done["e_tag"] or "").strip('"')
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if create_only else {}
-        if if_match is not None:
-            condition = {"IfMatch": _quoted(if_match)}
-        with boto3_errors(key, conditional=bool(condition)):
-            answer = self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
-            return answer["ETag"].strip('"')
+        """See ObjectStore. After an unclear answer to a conditional write the store is asked whose it is."""
+        if not create_only and if_match is None:
+            return self._retry(lambda: self._requests.put(key, data))
+        write = uuid4().hex
+        unclear = False
+
+        def attempt() -> str:
+            nonlocal unclear
+            try:
+                return self._requests.put(key, data, create_only=create_only, if_match=if_match, write=write)
+            except StoreUnavailable:
+                unclear = True  # tried again it cannot be done twice: its own first success fails it
+                raise
+            except PreconditionFailed:
+                found = self._requests.state(key) if unclear else None
+                if found is None or found[1] != write:
+                    raise
+                return found[0]
+
+        return self._retry(attempt)
 
     def put_many(
         self, items: Mapping[str, bytes], *, create_only: bool = False
@@ -145,19 +159,29 @@ class S3Store:
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See ObjectStore. SeaweedFS orders folder by folder: `a/b` before `a-b`."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
-        )
-        with boto3_errors(prefix):
-            for page in pages:
-                for item in page.get("Contents", []):
-                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+        token: str | None = None
+        while True:
+            found, token = self._retry(partial(self._requests.page, prefix, start_after, token))
+            yield from found
+            if token is None:
+                return
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
-        condition: dict[str, Any] = {} if if_match is None else {"IfMatch": _quoted(if_match)}
-        with boto3_errors(key, conditional=bool(condition)):
-            self._client.delete_object(Bucket=self.bucket, Key=key, **condition)
+        unclear = False
+
+        def attempt() -> None:
+            nonlocal unclear
+            try:
+                self._requests.delete(key, if_match)
+            except StoreUnavailable:
+                unclear = True
+                raise
+            except PreconditionFailed:
+                if not unclear or self._requests.state(key) is not None:
+                    raise
+
+        self._retry(attempt)
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -173,27 +197,7 @@ class S3Store:
             return StoreUnavailable(f"the client failed on {wanted.key!r}: {type(error).__name__}: {error}")
 
     def _get(self, wanted: Get, max_bytes: int) -> StoredObject:
-        if not _plain(wanted.key):
-            return self._get_by_boto3(wanted, max_bytes)
-        options: obstore.GetOptions = {}
-        if wanted.version_id is not None:
-            options["version"] = wanted.version_id
-        if wanted.if_match is not None:
-            options["if_match"] = _quoted(wanted.if_match)
-        with obstore_errors(wanted.key):
-            found = obstore.get(self._fast, wanted.key, options=options)
-            _check_size(wanted.key, found.meta["size"], max_bytes)
-            return StoredObject(found.bytes().to_bytes(), (found.meta["e_tag"] or "").strip('"'))
-
-    def _get_by_boto3(self, wanted: Get, max_bytes: int) -> StoredObject:
-        options = {} if wanted.version_id is None else {"VersionId": wanted.version_id}
-        if wanted.if_match is not None:
-            options["IfMatch"] = _quoted(wanted.if_match)
-        with boto3_errors(wanted.key, reading=True):
-            found = self._client.get_object(Bucket=self.bucket, Key=wanted.key, **options)  # type: ignore[arg-type]
-            with contextlib.closing(found["Body"]) as body:
-                _check_size(wanted.key, found["ContentLength"], max_bytes)
-                return StoredObject(body.read(), found["ETag"].strip('"'))
+        return self._retry(lambda: self._requests.get(wanted, max_bytes))
 
 
 def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
@@ -215,29 +219,11 @@ def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
         config=config,  # type: ignore[arg-type]
         credential_provider=Boto3CredentialProvider(session),
         client_options={
-            "allow_http": True,
+            "allow_http": (settings.endpoint or "").startswith("http:"),
+            **({"root_certificate": settings.ca_file.read_bytes()} if settings.ca_file else {}),
             "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
             "timeout": timedelta(seconds=settings.timeout_s),
             "pool_max_idle_per_host": str(settings.max_in_flight),
         },
-        retry_config={
-            "max_retries": settings.max_retries,
-            "retry_timeout": timedelta(seconds=settings.retry_for_s),
-        },
+        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=settings.timeout_s)},
     )
-
-
-def _plain(key: str) -> bool:
-    """Tell whether obstore takes the key as it is; it drops outer slashes and refuses `..` and `//`."""
-    return (
-        key.isprintable() and "\\" not in key and all(part not in ("", ".", "..") for part in key.split("/"))
-    )
-
-
-def _quoted(etag: str) -> str:
-    return '"' + etag.strip('"') + '"'
-
-
-def _check_size(key: str, size_bytes: int, max_bytes: int) -> None:
-    if size_bytes > max_bytes:
-        raise TooLarge(f"{key} has {size_bytes} bytes, the limit is {max_bytes}")

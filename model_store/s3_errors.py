@@ -1,39 +1,49 @@
 """What obstore and boto3 raise, in Shoal's own words: the only module that knows either's exceptions."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from obstore import exceptions as obs
 
-from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, StoreUnavailable
+from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, StoreBusy, StoreUnavailable
 
 NOT_FOUND: Final = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"}
 DENIED: Final = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
-CONDITION_FAILED: Final = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
-KEY_REFUSED: Final = {
-    "InvalidRequest",
-    "InvalidURI",
-    "KeyTooLongError",
-}  # such as SeaweedFS for a key with `..`
+CONDITION_FAILED: Final = {"PreconditionFailed", "412"}
+BUSY: Final = {"SlowDown", "ServiceUnavailable", "Throttling", "TooManyRequests", "429", "503"}
+# what cannot name an object, such as a key with `..` for SeaweedFS, or a version id that is none
+KEY_REFUSED: Final = {"InvalidRequest", "InvalidURI", "InvalidArgument", "KeyTooLongError", "400"}
+STATUS: Final = re.compile(
+    r"status code: (\d{3})[^<]*(?:<\?xml[^>]*\?>\s*)?(?:<Error>.*?<Code>(\w+)</Code>)?", re.DOTALL
+)
+_UNTRUSTED: Final = (
+    "the store's certificate is not trusted: correct SHOAL_STORE__CA_FILE or SHOAL_STORE__ENDPOINT"
+)
 
 
 @contextlib.contextmanager
-def obstore_errors(key: str) -> Iterator[None]:
-    """Translate what obstore raises for this key."""
+def obstore_errors(key: str, *, reading: bool = False) -> Iterator[None]:
+    """Translate what obstore raises for this key; see `boto3_errors` for `reading`."""
     try:
         yield
     except FileNotFoundError as error:
         raise ObjectNotFound(f"no object {key}") from error
-    except (obs.AlreadyExistsError, obs.PreconditionError) as error:
-        raise PreconditionFailed(f"{key} exists or has changed") from error
     except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
         raise AccessDenied(f"the store refuses access to {key}") from error
     except (obs.BaseError, OSError) as error:
-        if "status code: 400" in str(error):  # such as a version id that is none
-            raise ObjectNotFound(f"the store has no such object: {key}") from error
-        raise StoreUnavailable(f"the store did not serve {key}: {str(error).splitlines()[0]}") from error
+        found = STATUS.search(str(error))
+        status, code = (found[1], found[2] or found[1]) if found else ("", "")
+        if isinstance(error, (obs.AlreadyExistsError, obs.PreconditionError)) and status != "409":
+            raise PreconditionFailed(f"{key} exists or has changed") from error
+        if reading and status == "400" and code in KEY_REFUSED:
+            raise ObjectNotFound(f"the store has no such object: {key}: {code}") from error
+        if "InvalidCertificate" in str(error):
+            raise StoreUnavailable(_UNTRUSTED) from error
+        unavailable = StoreBusy if status in BUSY else StoreUnavailable
+        raise unavailable(f"the store did not serve {key}: {code or str(error).splitlines()[0]}") from error
 
 
 @contextlib.contextmanager
@@ -57,6 +67,11 @@ def boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) 
             raise ObjectNotFound(f"the store has no keys such as {key}: {code}") from error
         if code in DENIED:
             raise AccessDenied(f"the store refuses access to {key}: {code}") from error
-        raise StoreUnavailable(f"the store did not serve {key}: {code}") from error
-    except BotoCoreError as error:
+        unavailable = StoreBusy if code in BUSY else StoreUnavailable
+        raise unavailable(f"the store did not serve {key}: {code}") from error
+    except SSLError as error:
+        raise StoreUnavailable(f"{_UNTRUSTED}: {error}") from error
+    except (BotoCoreError, OSError) as error:
         raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error
+    except KeyError as error:  # an answer that was cut short, or is an error with status 200
+        raise StoreUnavailable(f"the store answered for {key} without {error}") from error

@@ -3,10 +3,13 @@
 import configparser
 from functools import cached_property
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from producer.errors import ConfigurationError
+from producer.settings import CaFile
 
 
 class StoreSettings(BaseModel):
@@ -14,7 +17,12 @@ class StoreSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    endpoint: str | None = Field(None, description="http://host:port; unset means AWS itself")
+    endpoint: str | None = Field(
+        None, description="http://host:port, or https:// for TLS; unset means AWS itself"
+    )
+    ca_file: CaFile | None = Field(
+        None, description="PEM of the authority behind the store's certificate; unset: the usual ones"
+    )
     region: str = Field("us-east-1", description="as the store calls it")
     bucket: str = Field("shoal", description="holds bundles, results and the ledger; must exist")
     uploads_bucket: str = Field("uploads", description="where pictures are read from; must exist")
@@ -25,10 +33,33 @@ class StoreSettings(BaseModel):
     access_key: SecretStr | None = Field(None, description="instead of a credentials file")
     secret_key: SecretStr | None = Field(None, description="goes with access_key")
     connect_timeout_s: float = Field(3.0, gt=0, description="to open a connection")
-    timeout_s: float = Field(10.0, gt=0, description="per request")
-    max_retries: int = Field(3, ge=0, description="of one request, with backoff, on errors that may pass")
+    timeout_s: float = Field(
+        10.0, gt=0, description="for the whole of one request, its answer's body included"
+    )
+    max_retries: int = Field(
+        8, ge=0, description="of one request, with backoff and jitter, on errors that may pass"
+    )
     retry_for_s: float = Field(15.0, gt=0, description="no retry of a request after this long")
+    check_etag: bool = Field(
+        True,
+        description="bytes must have their ETag's MD5; false where KMS or client keys encrypt the bucket",
+    )
     max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+                raise ValueError("an endpoint is http://host:port or https://host:port; keys are set apart")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _certificates_are_used(self) -> Self:
+        if self.ca_file is not None and (self.endpoint or "https:").startswith("http:"):
+            raise ValueError("ca_file is set, but http:// would send all in the clear: use https://")
+        return self
 
     @property
     def allowed_buckets(self) -> tuple[str, ...]:

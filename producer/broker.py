@@ -28,7 +28,7 @@ TRAINING_QUEUE: Final = "training"
 
 def lane_queue(name: str) -> Queue:
     """Describe a queue reached by its name alone: no binding in Redis that a flush could lose."""
-    return Queue(name, Exchange(""), routing_key=name)
+    return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # Celery would bind it all the same
 
 
 def classify_queues(settings: BrokerSettings) -> list[Queue]:
@@ -84,6 +84,7 @@ def celery_app(
         task_send_sent_event=False,
         broker_transport="producer.transport:Transport",
         broker_transport_options=transport,
+        broker_use_ssl=settings.tls_options() or None,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -102,6 +103,7 @@ def redis_client(settings: BrokerSettings, *, text: bool = True) -> "redis.Redis
     return redis.Redis.from_url(
         settings.url.get_secret_value(),
         decode_responses=text,
+        **settings.tls_options(),
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.socket_timeout_s,
         socket_keepalive=True,
@@ -122,6 +124,11 @@ def broker_errors(settings: BrokerSettings) -> Iterator[None]:
     except (redis.exceptions.RedisError, OperationalError, OSError) as error:
         if "used memory > 'maxmemory'" in str(error):  # redis-py cuts off the leading OOM, kombu rewraps
             raise QueueFull(f"the broker {settings.masked_url()} is at its memory limit") from error
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise BrokerUnavailable(
+                f"the certificate of the broker {settings.masked_url()} is not trusted: {error}. "
+                "Correct SHOAL_BROKER__CA_FILE or the host name in SHOAL_BROKER__URL"
+            ) from error
         raise BrokerUnavailable(f"the broker {settings.masked_url()} does not answer: {error}") from error
 
 

@@ -114,6 +114,15 @@ class Producer:
         self._outbox.flush(2 * self._settings.timeout_s, failures)
         return count
 
+    def send(self, message: ClassifyImages) -> None:
+        """Put one whole message into Redis as it is, its id too; returns when Redis has acknowledged it.
+
+        Raises:
+            QueueFull, BrokerUnavailable: it is not queued.
+        """
+        self._refuse_when_full(message.lane)
+        self._publish(message)
+
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything taken so far is in Redis.
 

@@ -5,7 +5,8 @@ ShoalError
 ├── TransientError      try again, with backoff
 │   ├── BrokerUnavailable    Redis does not answer
 │   ├── QueueFull            the lane is past its depth limit
-│   ├── StoreUnavailable     the object store does not answer, or answers 5xx
+│   ├── StoreUnavailable     the object store does not answer, or answers 5xx, or nonsense
+│   │   └── StoreBusy            it asks for fewer requests
 │   └── NoChampion           the collection has no promoted model yet
 └── PermanentError      record it; trying again changes nothing
     ├── ConfigurationError   a setting is missing or wrong; the message says which
@@ -41,7 +42,11 @@ class QueueFull(TransientError):
 
 
 class StoreUnavailable(TransientError):
-    """The object store does not answer, or answers with a server error."""
+    """The object store does not answer, or answers with a server error, or with less than it promised."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The object store asks for fewer requests: wait longer before the next."""
 
 
 class NoChampion(TransientError):

@@ -132,17 +132,20 @@ class Leases:
         return ("EVAL", _RESERVE, len(keys), *keys, name, self._lease_ms)
 
     def new_name(self) -> str:
-        """Make a name for a lease that no other has, in any process."""
+        """Make a name for a lease that no other has, in any process.
+
+        Whoever asks for messages also looks for those of the dead, from the first time on.
+        """
         with self._lock:
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._run, name="leases", daemon=True)
+                self._keeper.start()
             return next(self._names)
 
     def hold(self, lease: Lease) -> None:
         """Take charge of what was reserved: from now on it is renewed."""
         with self._lock:
             self._held[lease.name] = lease
-            if self._keeper is None:
-                self._keeper = threading.Thread(target=self._run, name="leases", daemon=True)
-                self._keeper.start()
 
     def start(self, name: str) -> Lease | None:
         """Begin work on a message; None if it is no longer ours and somebody else does it."""

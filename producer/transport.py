@@ -69,6 +69,12 @@ class Channel(stock.Channel):
             pipe.ltrim(BELL, 0, BELL_RINGS - 1)
             pipe.execute()
 
+    def _queue_bind(self, *_: object) -> None:
+        """Write nothing: the default exchange leads to a queue by its name, also when Redis is full."""
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Do nothing: there are no bindings."""
+
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu's signature
         connection = self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()  # type: ignore[assignment]

@@ -86,6 +86,7 @@ class TrainerServices(Services):
     settings = settings
     broker = settings.broker.for_training()
     startup_timeout_s = settings.training.startup_timeout_s
+    promotes = True
 
     def wire(self) -> Trainer:
         """Connect, and give the tasks what they work with."""

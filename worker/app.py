@@ -58,6 +58,8 @@ class WorkerServices(Services):
         """Connect, and give the tasks what they work with."""
         context = Context(settings, leases)
         tasks.serve_with(context.deliveries)
+        signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
+        signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
         log.info("worker ready", device=context.device, threads=settings.worker.threads)
         return context
 

@@ -20,6 +20,7 @@ from worker.dead_letters import WorkersDeadLetters
 from worker.deliveries import Deliveries
 from worker.model_cache import ModelCache
 from worker.presence import Presence
+from worker.progress import Progress
 from worker.reader import Reader
 from worker.recorder import Recorder
 from worker.settings import Settings
@@ -33,6 +34,7 @@ class Context:
     def __init__(self, settings: Settings, leases: Leases) -> None:
         """Connect, start the device thread, and look for the default collection's model at once."""
         self.settings = settings
+        self.progress = Progress()
         worker = settings.worker
         store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}

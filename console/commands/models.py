@@ -7,6 +7,7 @@ import typer
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
+from model_store.exclusion import check_exclusion
 from model_store.registry import Alias
 from training.run_record import Runs
 
@@ -84,6 +85,7 @@ def promote(
 ) -> None:
     """Make a version the champion; workers take it up within seconds."""
     with connection() as conn:
+        check_exclusion(conn.store)
         _say(conn.registry(collection).promote(version, reason=reason), as_json)
 
 
@@ -97,6 +99,7 @@ def rollback(
 ) -> None:
     """Make the champion's predecessor the champion again; exit status 1 if a worker does not take it up."""
     with connection() as conn:
+        check_exclusion(conn.store)
         alias = conn.registry(collection).rollback(reason=reason)
         served = wait_until_served(conn.settings.broker, alias, collection, patience_s) if wait else None
     _say(alias, as_json, served)

@@ -70,4 +70,4 @@ def init(
         where = f"bucket {bucket} at {settings.store.endpoint or 'AWS'}"
         wait_for("store", where, "SHOAL_STORE__*", partial(create_bucket, bucket, settings.store), give_up_at)
         err.print(f"{where}: there", highlight=False)
-    wait_until_ready(settings.broker, settings.store, timeout_s)
+    wait_until_ready(settings.broker, settings.store, timeout_s, promotes=True)

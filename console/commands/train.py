@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from console.output import Bars, err, print_json
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
+from model_store.exclusion import check_exclusion
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from model_store.registry import Alias
@@ -125,6 +126,8 @@ def _train_and_publish(
     source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
 ) -> tuple[Trained, Alias | None]:
     with connection(settings) as conn:
+        if promote:
+            check_exclusion(conn.store)
         registry = conn.registry(collection)
         champion = registry.alias("champion")
         if source is not None:

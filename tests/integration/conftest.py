@@ -11,6 +11,7 @@ from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
 from producer.broker import redis_client
 from producer.settings import BrokerSettings
+from tests.integration.policed_servers import Policed, policed_servers
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,13 @@ def s3_store(stack: Stack, store_settings: StoreSettings) -> Iterator[S3Store]:
 def prefix() -> str:
     """A beginning of keys that no other test uses."""
     return f"test-{uuid4().hex[:12]}/"
+
+
+@pytest.fixture(scope="session")
+def policed(server_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Policed]:
+    """Servers of their own under the users and policies of `shoal deploy policies`."""
+    with policed_servers(tmp_path_factory.mktemp("policed")) as servers:
+        yield servers
 
 
 @pytest.fixture

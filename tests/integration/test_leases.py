@@ -109,6 +109,20 @@ def test_the_messages_of_a_dead_holder_come_back(client: "redis.Redis", settings
         assert client.hlen(LEASED) == client.zcard(DUE) == 0
 
 
+def test_whoever_asks_brings_back_the_messages_of_the_dead_though_it_never_held_one(
+    client: "redis.Redis", settings: BrokerSettings
+) -> None:
+    client.lpush("bulk", "m")
+    take_without_holding = holder(settings, SHORT_S).reserve_command("of-the-dead", ["bulk"])
+    client.execute_command(*take_without_holding)  # type: ignore[no-untyped-call]
+    with closing(holder(settings, SHORT_S)) as asks:
+        assert take(client, asks) is None
+        give_up_at = time.monotonic() + 20
+        while not client.llen("bulk"):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+
+
 def test_a_living_holder_keeps_its_message_however_long_it_takes(
     client: "redis.Redis", settings: BrokerSettings
 ) -> None:

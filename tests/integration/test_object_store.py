@@ -1,5 +1,6 @@
 """What every ObjectStore promises, asked of both: the fake in memory and the real one."""
 
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
@@ -187,12 +188,13 @@ def test_a_listing_past_a_thousand_keys_is_whole_and_in_order(store: ObjectStore
     assert [info.key for info in islice(store.list(prefix), 3)] == expected[:3]
 
 
-def test_a_listing_tells_sizes_and_etags(store: ObjectStore, prefix: str) -> None:
+def test_a_listing_tells_sizes_etags_and_times(store: ObjectStore, prefix: str) -> None:
     etag = store.put(prefix + "object", b"12345")
 
     [info] = store.list(prefix)
 
     assert (info.size_bytes, info.etag) == (5, etag)
+    assert abs(datetime.now(UTC) - info.modified_at) < timedelta(minutes=2)
 
 
 def test_a_prefix_need_not_end_at_a_slash(store: ObjectStore, prefix: str) -> None:

@@ -66,8 +66,9 @@ class Platform:
     log: Path | None = None  # of the worker that runs, if one does
 
     def environment(self, **more: str) -> dict[str, str]:
+        of_the_tests = ("SHOAL_LONG", "SHOAL_FAULT_REPORT")  # no settings: a process would refuse them
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in of_the_tests},
             **self.stack.environment(),
             "SHOAL_BROKER__URL": self.broker.url.get_secret_value(),
             "SHOAL_WORKER__MODEL_POLL_S": "0.2",

@@ -50,11 +50,32 @@ class Head:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+class Upstream:
+    """The connection to the server behind, opened when it is needed."""
+
+    def __init__(self, proxy: "FaultyProxy") -> None:
+        self._proxy = proxy
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, head: Head, body: bytes) -> tuple[Head, bytes]:
+        """Pass a request on; gives the answer, an empty one if the server has gone."""
+        if self._streams is None:
+            self._streams = await self._proxy.connect()
+        reader, writer = self._streams
+        writer.write(head.to_bytes() + body)
+        answer = await read_head(reader) or Head("", [])
+        return answer, await read_body(reader, answer, head.start)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+
+
 async def serve_http(
     proxy: "FaultyProxy", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Serve one client's connection until it ends, or a fault ends it."""
-    upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    upstream = Upstream(proxy)
     try:
         while head := await read_head(reader):
             if (head.get("expect") or "").lower() == "100-continue":
@@ -62,25 +83,35 @@ async def serve_http(
                 head.drop("expect")
             body = await read_body(reader, head)
             await proxy.flows.wait()
-            kind = proxy.draw()
-            if kind == "black_hole":
-                await reader.read()  # until the client gives up
-                return
-            if kind == "latency":
-                await asyncio.sleep(proxy.latency_s)
-            answer, answer_body = Head("", []), b""
-            if kind in PASSED_ON or (kind in UNCLEAR and proxy.random.random() < 0.5):
-                proxy.rewrite(head)
-                upstream = upstream or await proxy.connect()
-                upstream[1].write(head.to_bytes() + body)
-                answer = await read_head(upstream[0]) or answer
-                answer_body = await read_body(upstream[0], answer, head.start)
-                await proxy.flows.wait()
-            if not await respond(proxy, writer, kind, answer, answer_body):
+            with proxy.one_in_hand():
+                goes_on = await exchange(proxy, reader, writer, head, body, upstream)
+            if not goes_on:
                 return
     finally:
-        if upstream is not None:
-            upstream[1].close()
+        upstream.close()
+
+
+async def exchange(
+    proxy: "FaultyProxy",
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    head: Head,
+    body: bytes,
+    upstream: Upstream,
+) -> bool:
+    """Serve one request; tells whether the connection goes on."""
+    kind = proxy.draw()
+    if kind == "black_hole":
+        await reader.read()  # until the client gives up
+        return False
+    if kind == "latency":
+        await asyncio.sleep(proxy.latency_s)
+    answer, answer_body = Head("", []), b""
+    if kind in PASSED_ON or (kind in UNCLEAR and proxy.random.random() < 0.5):
+        proxy.rewrite(head)
+        answer, answer_body = await upstream.ask(head, body)
+        await proxy.flows.wait()
+    return await respond(proxy, writer, kind, answer, answer_body)
 
 
 async def respond(

@@ -17,7 +17,7 @@ import contextlib
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -55,6 +55,7 @@ class FaultyProxy:
         self.flows = asyncio.Event()
         self.flows.set()
         self.port = 0
+        self.in_hand, self.peak = 0, 0  # requests of HTTP, and the most at once
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -88,6 +89,15 @@ class FaultyProxy:
                 self.counts[kind] += 1
                 return kind
         return None
+
+    @contextlib.contextmanager
+    def one_in_hand(self) -> Iterator[None]:
+        self.in_hand += 1
+        self.peak = max(self.peak, self.in_hand)
+        try:
+            yield
+        finally:
+            self.in_hand -= 1
 
     def away(self) -> None:
         """Refuse connections, and reset those that exist, until `back`."""

@@ -4,8 +4,11 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+LONG: Final = os.environ.get("SHOAL_LONG") == "1"  # the long form of fault tests, not CI's
 
 
 @dataclass
@@ -46,6 +49,6 @@ class FaultReport:
         """Append the report to the file, if one is named."""
         path = os.environ.get("SHOAL_FAULT_REPORT")
         if path:
-            line = json.dumps({**asdict(self), "at": round(time.time())}) + "\n"
+            line = json.dumps({**vars(self), "at": round(time.time())}) + "\n"
             with Path(path).open("a") as file:
                 file.write(line)

@@ -20,6 +20,7 @@ LAYOUT = Layout("default")
         (LAYOUT.model("v1", "pca.safetensors"), "default/models/v1/pca.safetensors"),
         (LAYOUT.alias("champion"), "default/aliases/champion.json"),
         (LAYOUT.run("20261123T030000Z"), "default/runs/20261123T030000Z.json"),
+        (LAYOUT.sweep("0a"), "default/sweeps/0a.json"),
     ],
 )
 def test_every_key_is_as_drawn(key: str, drawn: str) -> None:
