@@ -12,7 +12,7 @@ probe.safetensors       inputs with expected outputs
 decoder.safetensors     for reconstructions; the worker does not load it
 MODEL_CARD.md           for people
 ```
-Beside them lies `exemplars.json`, which the manifest does not list (`exemplars.py`).
+Written with it, `exemplars.json` is no part of it (`exemplars.py`).
 """
 
 from collections.abc import Mapping

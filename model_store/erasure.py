@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from model_store.bundle import EXEMPLARS, REFERENCE
+from model_store.bundle import REFERENCE
 from model_store.forgetting import forget
 from model_store.layout import Layout
 from model_store.membership import Membership
@@ -39,7 +39,7 @@ ATTEMPTS: Final = 50  # of a compare-and-swap on one object
 WHERE_UNREADABLE: Final = "default"  # dead letters of messages that name no collection
 LOOKS: Final = 2  # what was written while the first look lasted is seen by the second
 NAMES: Final = TypeAdapter(tuple[Name, ...])
-KEPT: Final = ("results", "tombstones", "tombstones.json", "erasures", "aliases", "clusters.json")
+KEPT: Final = ("results", "models", "tombstones", "tombstones.json", "erasures", "aliases", "clusters.json")
 
 
 class ErasureRecord(BaseModel):
@@ -163,9 +163,7 @@ class Erasure:
             infos = itertools.chain(infos, self._store.list(f"{WHERE_UNREADABLE}/dead/"))
         for info in infos:
             kind = info.key.split("/")[1]
-            if kind in KEPT or (kind == "models" and not info.key.endswith("/" + EXEMPLARS)):
-                continue
-            if (info.key, info.etag) not in seen:
+            if kind not in KEPT and (info.key, info.etag) not in seen:
                 seen.add((info.key, info.etag))
                 yield info
 

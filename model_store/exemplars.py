@@ -1,7 +1,7 @@
-"""The pictures nearest to each cluster's centre: `models/{version}/exemplars.json`.
+"""The pictures nearest to each cluster's centre: `exemplars/{version}.json`.
 
-The one file of a version that its manifest does not list: it names pictures, and an erasure takes a picture
-out of it, while all other files stay as they were published and name none.
+No file of a bundle, which stays as it was published and names no picture: an erasure takes a picture out of
+this one.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from model_store.bundle import EXEMPLARS, ClusterEntry
+from model_store.bundle import ClusterEntry
 from model_store.layout import Layout
 from model_store.object_store import ObjectStore
 from producer.errors import ObjectNotFound
@@ -31,6 +31,6 @@ def exemplars_from_bytes(data: bytes) -> Exemplars:
 def read_exemplars(store: ObjectStore, collection: str, version: str) -> Exemplars:
     """Give a version's exemplars, without pictures erased since; none if it has no such file."""
     try:
-        return exemplars_from_bytes(store.get(Layout(collection).model(version, EXEMPLARS)).data)
+        return exemplars_from_bytes(store.get(Layout(collection).exemplars(version)).data)
     except ObjectNotFound:
         return {}

@@ -13,7 +13,7 @@
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
-  models/{version}/exemplars.json               not write-once: an erased picture is taken out of it
+  exemplars/{version}.json                      pictures nearest to its clusters' centres, but for erased ones
   tombstones/{image_id}  tombstones.json        erased pictures, which must not come back; the last change
   erasures/{request_id}.json                    what an erasure removed, and from where
   backfills/{generation}.json                   answers renewed after a promotion; compare-and-swap
@@ -112,6 +112,10 @@ class Layout:
     def model(self, version: str, file: str) -> str:
         """Where one file of a bundle lies."""
         return f"{self.models()}{version}/{file}"
+
+    def exemplars(self, version: str) -> str:
+        """Where the pictures nearest to the centres of a version's clusters are named."""
+        return f"{self.collection}/exemplars/{version}.json"
 
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""

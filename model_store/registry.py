@@ -55,8 +55,9 @@ class Registry:
         """
         for name in manifest.files:
             manifest.verify(name, files.get(name))
-        names = [*manifest.files, *(name for name in (EXEMPLARS,) if name in files)]
-        parts = {self._layout.model(manifest.version, name): files[name] for name in names}
+        parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
+        if EXEMPLARS in files:
+            parts[self._layout.exemplars(manifest.version)] = files[EXEMPLARS]
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome

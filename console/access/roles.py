@@ -23,7 +23,10 @@ Area = Literal[
     "runs",
     "erasures",
     "tombstones",
+    "exemplars",
+    "backfills",
     "clusters.json",
+    "tombstones.json",
 ]
 
 PLAIN_QUEUE: Final = "{plain_queue}"  # stands for the setting's value
@@ -81,15 +84,25 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             broker=(KeyGrant(WORK, (*LANE_KEYS, "shoal:*")),),
             databases=("messages",),
             uploads=("list", "read"),
-            reads=("results", "jobs", "dead", "models", "aliases", "tombstones", "clusters.json"),
+            reads=(
+                *("results", "jobs", "dead", "models", "aliases", "tombstones"),
+                *("clusters.json", "tombstones.json"),
+            ),
             writes=("results", "jobs", "ledger", "dead"),
+            removes=("results", "ledger", "dead"),  # of pictures that were erased meanwhile
         ),
         "trainer": Access(
-            broker=(KeyGrant(WORK, (TRAINING_QUEUE, *LEASE_KEYS)),),
-            databases=("training",),
+            broker=(
+                KeyGrant(WORK, (TRAINING_QUEUE, *LEASE_KEYS)),
+                KeyGrant(PUSH, LANE_KEYS, "W"),  # backfills
+            ),
+            databases=("messages", "training"),
             uploads=("list", "read"),
-            reads=("ledger", "models", "aliases", "runs", "tombstones", "clusters.json"),
-            writes=("models", "aliases", "runs"),
+            reads=(
+                *("ledger", "models", "aliases", "runs", "tombstones", "exemplars", "backfills"),
+                *("clusters.json", "tombstones.json"),
+            ),
+            writes=("models", "aliases", "runs", "exemplars", "backfills"),
             removes=("runs",),
         ),
         "console": Access(
@@ -102,10 +115,13 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("list", "read", "write", "remove"),
             reads=(
                 *("results", "jobs", "ledger", "dead", "models", "aliases", "runs", "erasures", "tombstones"),
-                "clusters.json",
+                *("exemplars", "backfills", "clusters.json", "tombstones.json"),
             ),
-            writes=("aliases", "clusters.json", "dead", "ledger", "erasures", "tombstones"),
-            removes=("results", "jobs", "ledger", "dead", "tombstones"),
+            writes=(
+                *("aliases", "dead", "ledger", "jobs", "runs", "erasures", "tombstones"),
+                *("exemplars", "backfills", "clusters.json", "tombstones.json"),
+            ),
+            removes=("results", "jobs", "ledger", "dead", "runs", "tombstones"),
         ),
     }
 )

@@ -91,7 +91,7 @@ def test_the_databases_of_the_settings_are_those_of_the_users(tmp_path: Path) ->
     lines = {line.split()[1]: line for line in write(tmp_path)["users.acl"].splitlines()}
 
     assert {word for word in lines["shoal-worker"].split() if word.startswith("db=")} == {"db=4"}
-    assert {word for word in lines["shoal-trainer"].split() if word.startswith("db=")} == {"db=5"}
+    assert {word for word in lines["shoal-trainer"].split() if word.startswith("db=")} == {"db=4,5"}
     assert {word for word in lines["shoal-console"].split() if word.startswith("db=")} == {"db=4,5"}
 
 

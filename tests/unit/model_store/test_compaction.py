@@ -277,7 +277,7 @@ def test_a_picture_that_is_erased_while_a_day_is_compacted_is_out_of_it() -> Non
             return super().put(key, data, create_only=create_only, if_match=if_match)
 
     racing = Erased()
-    racing._objects = store._objects
+    vars(racing).update(vars(store))
     compact_finished_days(racing, "default", LATER)
     assert [row.ref.image_id for row in Ledger(store, "default").rows()] == ["b"]
     assert list(Erasure(store, "default", {}).verify(["a"])) == []
