@@ -24,6 +24,8 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "backfill": "backfill",
+        "erase": "erase",
         "dead": "dead",
         "sweep": "sweep",
         "worker": "roles",

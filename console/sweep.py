@@ -21,6 +21,7 @@ from console.answered import Answered
 from model_store.layout import Layout
 from model_store.listing import Page, pages
 from model_store.object_store import Get, ObjectInfo, ObjectStore, StoredObject
+from model_store.tombstones import Tombstones
 from producer.contracts import MAX_IMAGES_PER_MESSAGE, MAX_MESSAGE_BYTES, ClassifyImages, ImageRef, Lane
 from producer.errors import ObjectNotFound, QueueFull
 from producer.outbox import ROOM_FOR_ENVELOPE
@@ -136,7 +137,10 @@ class Sweep:
                 missing.append(position)
             elif not isinstance(found, StoredObject):
                 raise found
-        return [refs[position] for position in sorted(missing)]
+        erased = Tombstones(
+            self.store, self.collection
+        ).now()  # counted as answered: nobody would answer them
+        return [refs[position] for position in sorted(missing) if refs[position].image_id not in erased]
 
     def _send(self, message: ClassifyImages) -> None:
         while self.send is not None:

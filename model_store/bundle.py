@@ -6,29 +6,32 @@ manifest.sig            optional: Ed25519 over manifest.json, see `signature`
 encoder.safetensors     weights
 pca.safetensors         mean, components, explained variance
 kmeans.safetensors      centroids, counts, distance quantiles, unknown distances
-clusters.json           index -> stable id, lineage, exemplars
-reference.safetensors   what drift is measured against: cluster shares, a sample of projections
+clusters.json           index -> stable id, lineage; what became of the champion's clusters
+reference.safetensors   what drift is measured against: cluster shares, a sample of projections; hashes of the
+                        names of the pictures it learnt from
 probe.safetensors       inputs with expected outputs
 decoder.safetensors     for reconstructions; the worker does not load it
 MODEL_CARD.md           for people
 ```
+Written with it, `exemplars.json` is no part of it (`exemplars.py`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
 
 from model_store.autoencoder import Decoder, Encoder
 from model_store.clusterer import KMEANS_FILE, PCA_FILE, Clusterer
-from model_store.manifest import Manifest, Part
+from model_store.manifest import FileEntry, Manifest, Part
+from model_store.manifest import sha256 as digest
 from model_store.predictor import Prediction, Predictor
 from producer.errors import BundleInvalid
 
@@ -38,6 +41,7 @@ CLUSTERS: Final = "clusters.json"
 REFERENCE: Final = "reference.safetensors"
 PROBE: Final = "probe.safetensors"
 MODEL_CARD: Final = "MODEL_CARD.md"
+EXEMPLARS: Final = "exemplars.json"
 SERVING_FILES: Final = (ENCODER, PCA_FILE, KMEANS_FILE, CLUSTERS, PROBE)
 PROBE_TOLERANCE: Final = (
     1e-3  # between devices and library versions; unit-length space, so distances are about 1
@@ -47,7 +51,7 @@ Lineage = Literal["new", "survived", "split", "merged"]
 
 
 class ClusterEntry(Part):
-    """What a centroid is called outside."""
+    """What a centroid is called outside, and of which of the former champion's clusters it is made."""
 
     index: int
     id: str
@@ -56,7 +60,41 @@ class ClusterEntry(Part):
     exemplars: tuple[str, ...] = ()
 
 
-_CLUSTERS = TypeAdapter(tuple[ClusterEntry, ...])
+class ClusterEvent(Part):
+    """What became of clusters from the former champion to this model, and in words why it is thought so."""
+
+    kind: Lineage | Literal["died"]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    reason: str
+
+
+class ClusterFile(Part):
+    """`clusters.json`. `retired` are ids of earlier models that this one has no longer: never given again."""
+
+    clusters: tuple[ClusterEntry, ...]
+    events: tuple[ClusterEvent, ...] = ()
+    retired: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Write the file, without the exemplars: they have one of their own (`exemplars.py`)."""
+        return self.model_dump_json(indent=1, exclude={"clusters": {"__all__": {"exemplars"}}}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "ClusterFile":
+        """Read the file, or the plain list of clusters that it was until version 0.1.0.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        return _CLUSTER_FILE.validate_json(data)
+
+
+def _plain_list(found: object) -> object:
+    return {"clusters": found} if isinstance(found, list) else found
+
+
+_CLUSTER_FILE = TypeAdapter(Annotated[ClusterFile, BeforeValidator(_plain_list)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +106,7 @@ class Bundle:
     clusters: tuple[ClusterEntry, ...]
     predictor: Predictor
     clusterer: Clusterer
+    retired: tuple[str, ...] = ()  # ids of clusters that earlier models had
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict for pixels (B, S, S, 3) uint8, decoded with the manifest's `preprocess`."""
@@ -81,9 +120,13 @@ def weights_to_bytes(module: nn.Module) -> bytes:
     )
 
 
-def clusters_to_bytes(clusters: tuple[ClusterEntry, ...]) -> bytes:
-    """Write `clusters.json`."""
-    return _CLUSTERS.dump_json(clusters, indent=1)
+def listed(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """Describe files for a manifest: all but the exemplars, which may change."""
+    return {
+        name: FileEntry(sha256=digest(data), size_bytes=len(data))
+        for name, data in files.items()
+        if name != EXEMPLARS
+    }
 
 
 def probe_to_bytes(predictor: Predictor, pixels: NDArray[np.uint8]) -> bytes:
@@ -116,7 +159,7 @@ def load_bundle(manifest_bytes: bytes, files: Mapping[str, bytes], sha256: str, 
         clusterer = Clusterer.from_files(checked[PCA_FILE], checked[KMEANS_FILE])
         encoder = Encoder(manifest.architecture)
         encoder.load_state_dict(safetensors.torch.load(checked[ENCODER]))
-        clusters = _CLUSTERS.validate_json(checked[CLUSTERS])
+        named = ClusterFile.from_bytes(checked[CLUSTERS])
         probe = safetensors.numpy.load(checked[PROBE])
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise BundleInvalid(f"version {manifest.version} cannot be built: {error}") from error
@@ -125,11 +168,12 @@ def load_bundle(manifest_bytes: bytes, files: Mapping[str, bytes], sha256: str, 
             f"{PCA_FILE} of version {manifest.version} takes embeddings of {len(clusterer.mean)} numbers, "
             f"its encoder gives {manifest.architecture.embedding_dim}"
         )
-    if [entry.index for entry in clusters] != list(range(len(clusterer.centroids))):
+    if [entry.index for entry in named.clusters] != list(range(len(clusterer.centroids))):
         raise BundleInvalid(
             f"{CLUSTERS} of version {manifest.version} does not name every centroid once, in order"
         )
-    bundle = Bundle(manifest, sha256, clusters, Predictor(encoder, clusterer, device), clusterer)
+    predictor = Predictor(encoder, clusterer, device)
+    bundle = Bundle(manifest, sha256, named.clusters, predictor, clusterer, named.retired)
     _probe(bundle, probe)
     return bundle
 

@@ -6,9 +6,21 @@
   ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why; by the message's day
   dead/dt=YYYY-MM-DD/{message_id}.raw           the bytes of one that cannot be read, written before its .json
+  ledger/dt=YYYY-MM-DD/day-{generation}.parquet     the same, compacted: the highest generation counts, and
+                                                a message that has a part of its own is read from there
+  ledger/compacted.json                         which erased pictures are out of every compacted day
   models/{version}/                             write-once but for manifest.sig; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
+  clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
+  exemplars/{version}.json                      pictures nearest to its clusters' centres, but for erased ones
+  tombstones/{image_id}  tombstones.json        erased pictures, which must not come back; the last change
+  erasures/{request_id}.json                    what an erasure removed, and from where
+  backfills/{generation}.json                   answers renewed after a promotion; compare-and-swap
+  runs/{slot}/corpus.parquet                    what it reads, while it runs
+  runs/{slot}/checkpoint-{attempt}.safetensors  how far it is, while it runs
+  runs/{slot}/members.bin                       sha256 of the id of each picture it learnt from
+  drift.json                                    the latest reading, and since when there is an alarm
   sweeps/{name}.json                            how far a sweep of the uploads has come
 .shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
 ```
@@ -77,6 +89,22 @@ class Layout:
         """Where the bytes of a message that cannot be read lie."""
         return self.dead_letter(message_id).removesuffix(".json") + ".raw"
 
+    def ledger_day(self, day: str, generation: int) -> str:
+        """Where the compacted rows of a day such as `2026-11-24` lie."""
+        return f"{self.ledger()}dt={day}/day-{generation:08}.parquet"
+
+    def ledger_state(self) -> str:
+        """Where it stands which erased pictures are out of every compacted day."""
+        return f"{self.ledger()}compacted.json"
+
+    def tombstones(self) -> str:
+        """Prefix of the marks of erased pictures; what follows it is an image id."""
+        return f"{self.collection}/tombstones/"
+
+    def drift(self) -> str:
+        """Where the latest drift reading lies."""
+        return f"{self.collection}/drift.json"
+
     def models(self) -> str:
         """Prefix of all versions."""
         return f"{self.collection}/models/"
@@ -85,13 +113,58 @@ class Layout:
         """Where one file of a bundle lies."""
         return f"{self.models()}{version}/{file}"
 
+    def exemplars(self, version: str) -> str:
+        """Where the pictures nearest to the centres of a version's clusters are named."""
+        return f"{self.collection}/exemplars/{version}.json"
+
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""
         return f"{self.collection}/aliases/{name}.json"
 
+    def cluster_names(self) -> str:
+        """Where the names and merges that people gave lie."""
+        return f"{self.collection}/clusters.json"
+
+    def tombstone(self, image_id: str) -> str:
+        """Where it stands that an image was erased."""
+        return f"{self.tombstones()}{image_id}"
+
+    def tombstones_changed(self) -> str:
+        """What changes whenever tombstones are set."""
+        return f"{self.collection}/tombstones.json"
+
+    def erasures(self) -> str:
+        """Prefix of the records of erasures."""
+        return f"{self.collection}/erasures/"
+
+    def erasure(self, request_id: str) -> str:
+        """Where the record of one erasure lies."""
+        return f"{self.erasures()}{request_id}.json"
+
+    def backfill(self, generation: int) -> str:
+        """Where the state of the backfill after one move of the champion lies."""
+        return f"{self.collection}/backfills/{generation}.json"
+
+    def runs(self) -> str:
+        """Prefix of all retraining runs."""
+        return f"{self.collection}/runs/"
+
     def run(self, slot: str) -> str:
-        """Where the record of one retraining run lies."""
-        return f"{self.collection}/runs/{slot}.json"
+        """Where the record of one retraining run lies.
+
+        Raises:
+            InvalidReference: the slot's name would lead elsewhere.
+        """
+        return f"{self._run(slot)}.json"
+
+    def run_file(self, slot: str, name: str) -> str:
+        """Where something that belongs to a run lies."""
+        return f"{self._run(slot)}/{name}"
+
+    def _run(self, slot: str) -> str:
+        if not COLLECTION.fullmatch(slot):
+            raise InvalidReference(f"{slot!r} is no name for a run: letters, digits and . _ ~ -")
+        return f"{self.runs()}{slot}"
 
     def sweep(self, name: str) -> str:
         """Where the record of one sweep lies."""

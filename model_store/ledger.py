@@ -1,12 +1,14 @@
 """The append-only record of what was classified: one Parquet part per message, the training data's index.
 
-A part's key follows from its message, so that a second delivery rewrites the same part.
+A part's key follows from its message, so that a second delivery rewrites the same part. Days that are over
+are compacted (`compaction.py`); how both are read as one is told in `ledger_day.py`.
 """
 
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -15,29 +17,26 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from model_store.layout import Layout
-from model_store.object_store import Get, ObjectStore, StoredObject
+from model_store.ledger_day import Day, DayChanged
+from model_store.ledger_schema import SCHEMA
+from model_store.object_store import ObjectStore
 from producer.contracts import ImageRef, Result
+from producer.errors import StoreUnavailable
 
-SCHEMA: Final = pa.schema(
-    [
-        ("message_id", pa.string()),
-        ("image_id", pa.string()),
-        ("bucket", pa.string()),
-        ("key", pa.string()),
-        ("version_id", pa.string()),
-        ("etag", pa.string()),
-        ("sha256", pa.string()),
-        ("allow_training", pa.bool_()),
-        ("status", pa.string()),
-        ("cluster_id", pa.string()),
-        ("distance", pa.float32()),
-        ("projection", pa.list_(pa.float32())),
-        ("model_version", pa.string()),
-        ("generation", pa.int64()),
-        ("classified_at", pa.timestamp("ms", tz="UTC")),
-    ]
+__all__ = ["SCHEMA", "Ledger", "LedgerRow"]
+
+READINGS: Final = 10  # of a day that is compacted while it is read
+ROW_COLUMNS: Final = (
+    "image_id",
+    "bucket",
+    "key",
+    "version_id",
+    "allow_training",
+    "sha256",
+    "status",
+    "cluster_id",
+    "classified_at",
 )
-PARTS_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +63,79 @@ class Ledger:
         refs: Sequence[ImageRef],
         results: Sequence[Result],
         projections: Sequence[NDArray[np.float32] | None],
+        residuals: Sequence[float | None] | None = None,
     ) -> None:
-        """Write the part of one message: a reference, its result, and its projection (P,) if it has one."""
-        rows = [_row(*parts) for parts in zip(refs, results, projections, strict=True)]
+        """Write the part of one message. Without rows it has none, and one of an earlier delivery goes.
+
+        Args:
+            message_id: names the part.
+            refs: the message's references.
+            results: of each.
+            projections: (P,) of each, or None if it has none.
+            residuals: what the PCA leaves of each, see `Prediction`.
+        """
+        if not refs:
+            self._store.delete(self._layout.ledger_part(message_id))
+            return
+        residuals = residuals if residuals is not None else [None] * len(refs)
+        rows = [_row(*parts) for parts in zip(refs, results, projections, residuals, strict=True)]
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
         self._store.put(self._layout.ledger_part(message_id), buffer.getvalue())
 
-    def rows(self, *, start_after: str = "") -> Iterator[LedgerRow]:
-        """Read everything, oldest part first; a picture may occur more than once.
+    def rows(self, *, since: date | None = None) -> Iterator[LedgerRow]:
+        """Read everything, oldest day first; a picture may occur more than once.
 
         Args:
-            start_after: key of a part; only later ones are read.
+            since: only messages of this day and later ones.
         """
-        parts = [info.key for info in self._store.list(self._layout.ledger(), start_after=start_after)]
-        for at in range(0, len(parts), PARTS_AT_ONCE):
-            for table in self._read(parts[at : at + PARTS_AT_ONCE]):
-                yield from map(_ledger_row, table.to_pylist())
+        for table in self.tables(ROW_COLUMNS, since=since):
+            yield from map(_ledger_row, table.to_pylist())
 
-    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Read some columns, oldest part first."""
-        parts = [info.key for info in self._store.list(self._layout.ledger())]
-        for at in range(0, len(parts), PARTS_AT_ONCE):
-            for table in self._read(parts[at : at + PARTS_AT_ONCE]):
-                yield table.select(list(columns))
+    def tables(self, columns: Sequence[str], *, since: date | None = None) -> Iterator[pa.Table]:
+        """Read some columns, one table per day, oldest first; each row once, compacted or not.
 
-    def _read(self, keys: list[str]) -> list[pa.Table]:
-        tables: dict[int, pa.Table] = {}
-        for position, found in self._store.get_many(Get(key) for key in keys):
-            if not isinstance(found, StoredObject):
-                raise found
-            tables[position] = pq.read_table(io.BytesIO(found.data))
-        return [tables[position] for position in sorted(tables)]
+        Args:
+            columns: names in SCHEMA.
+            since: only messages of this day and later ones.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or a day was compacted again and again meanwhile.
+        """
+        for day in self.days(since=since):
+            yield self.day_table(day, columns)
+
+    def days(self, *, since: date | None = None) -> Iterator[Day]:
+        """List the days that have rows, oldest first."""
+        prefix = self._layout.ledger()
+        start_after = f"{prefix}dt={since.isoformat()}/" if since else ""
+        listed = (i for i in self._store.list(prefix + "dt=", start_after=start_after))
+        for folder, infos in groupby(listed, lambda i: prefix + i.key[len(prefix) :].partition("/")[0] + "/"):
+            yield Day(self._store, folder, infos)
+
+    def day_table(self, day: Day, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of one day; each row once.
+
+        Raises:
+            StoreUnavailable: as `tables`.
+        """
+        for _ in range(READINGS):
+            try:
+                tables = list(day.tables(columns))
+            except DayChanged:
+                day = Day(self._store, day.folder)
+                continue
+            return pa.concat_tables(tables) if tables else _none(columns)
+        raise StoreUnavailable(f"{day.folder} was compacted {READINGS} times while it was read; try again")
 
 
-def _row(ref: ImageRef, result: Result, projection: NDArray[np.float32] | None) -> dict[str, object]:
+def _none(columns: Sequence[str]) -> pa.Table:
+    return SCHEMA.empty_table().select(list(columns))
+
+
+def _row(
+    ref: ImageRef, result: Result, projection: NDArray[np.float32] | None, residual: float | None
+) -> dict[str, object]:
     return {
         "message_id": result.message_id,
         "image_id": ref.image_id,
@@ -112,6 +149,7 @@ def _row(ref: ImageRef, result: Result, projection: NDArray[np.float32] | None) 
         "cluster_id": result.cluster.id if result.cluster else None,
         "distance": result.distance,
         "projection": None if projection is None else projection.tolist(),
+        "residual": residual,
         "model_version": result.model.version if result.model else None,
         "generation": result.model.generation if result.model else None,
         "classified_at": result.classified_at,

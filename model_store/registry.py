@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
-from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
+from model_store.bundle import CLUSTERS, DECODER, EXEMPLARS, SERVING_FILES, Bundle, ClusterFile, load_bundle
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -58,6 +58,8 @@ class Registry:
         parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
         if signature is not None:
             parts[self._layout.model(manifest.version, SIGNATURE)] = signature
+        if EXEMPLARS in files:
+            parts[self._layout.exemplars(manifest.version)] = files[EXEMPLARS]
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
@@ -83,6 +85,22 @@ class Registry:
                 yield Manifest.from_bytes(self._store.get(key).data)
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
                 log.warning("a version is passed over", key=key, reason=str(error))
+
+    def cluster_ids(self) -> frozenset[str]:
+        """List the ids of the clusters of every version, whether it was ever promoted or not."""
+        listed = self._store.list(self._layout.models())
+        gets = [Get(info.key) for info in listed if info.key.endswith("/" + CLUSTERS)]
+        ids: set[str] = set()
+        for position, found in self._store.get_many(gets):
+            if not isinstance(found, StoredObject):
+                raise found
+            try:
+                named = ClusterFile.from_bytes(found.data)
+            except ValueError as error:
+                log.warning("a version is passed over", key=gets[position].key, reason=str(error))
+                continue
+            ids |= {*named.retired, *(entry.id for entry in named.clusters)}
+        return frozenset(ids)
 
     def manifest(self, version: str) -> tuple[Manifest, Target]:
         """Read one version's description.

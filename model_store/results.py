@@ -43,6 +43,11 @@ class Results:
             elif isinstance(outcome, ShoalError):
                 raise outcome
 
+    def remove(self, image_ids: Iterable[str]) -> None:
+        """Remove the results of pictures; removing what is not there is not an error."""
+        for image_id in image_ids:
+            self._store.delete(self._layout.result(image_id))
+
     def get(self, image_id: str) -> Result:
         """Read one.
 

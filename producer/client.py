@@ -67,6 +67,7 @@ class Producer:
         lane: Lane = "interactive",
         job_id: str | None = None,
         expires_s: float | None = None,
+        reclassify: bool = False,
     ) -> "Future[str]":
         """Hand in one reference; returns at once.
 
@@ -77,6 +78,7 @@ class Producer:
             job_id: of the job that it is part of.
             expires_s: not started later than about this many seconds from now (rounded up to the next
                 second), it gets a result `failed` with `message.expired` instead.
+            reclassify: renews a result; a picture that can no longer be read keeps the one it has.
 
         Returns:
             A future of the message id, resolved when Redis has acknowledged the message.
@@ -86,7 +88,7 @@ class Producer:
             QueueFull: the lane is past `max_queue_depth`; this reference was not taken.
             BrokerUnavailable: Redis does not answer, or earlier references could not be sent.
         """
-        address = self._address(collection, lane, job_id)
+        address = self._address(collection, lane, job_id)._replace(reclassify=reclassify)
         if expires_s is not None:
             address = address._replace(expires_at=_whole_second(time.time() + expires_s))
         self._refuse_when_full(lane)
@@ -99,6 +101,7 @@ class Producer:
         collection: str = "default",
         lane: Lane = "interactive",
         job_id: str | None = None,
+        reclassify: bool = False,
     ) -> int:
         """Hand in many references, streaming; returns how many, once all are in Redis.
 
@@ -107,7 +110,7 @@ class Producer:
         """
         count, failures = 0, self._outbox.failures
         for ref in refs:
-            self.submit(ref, collection=collection, lane=lane, job_id=job_id)
+            self.submit(ref, collection=collection, lane=lane, job_id=job_id, reclassify=reclassify)
             count += 1
         self._outbox.flush(2 * self._settings.timeout_s, failures)
         return count

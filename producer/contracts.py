@@ -82,16 +82,24 @@ class ClassifyImages(Contract):
     job_id: Name | None = None
     traceparent: str | None = Field(None, max_length=256)
     expires_at: Moment | None = Field(None, description="not done later than this: `message.expired`")
+    reclassify: bool = Field(
+        False, description="renews results: a picture that can no longer be read keeps the one it has"
+    )
     images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
     signature: str | None = Field(None, max_length=256, description="see `producer.signing`")
 
 
 class Cluster(Contract):
-    """The cluster that a picture was given. Key on `id`; `index` is private to one model version."""
+    """The cluster that a picture was given. Key on `id`; `index` is private to one model version.
+
+    Where people merged the model's own cluster into another, `id` and `name` are the other's, and
+    `assigned_id` is the model's own.
+    """
 
     id: str
     name: str | None = None
     index: int
+    assigned_id: str | None = None
 
 
 class Alternative(Contract):

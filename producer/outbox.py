@@ -28,6 +28,7 @@ class Address(NamedTuple):
     lane: Lane
     job_id: str | None
     expires_at: datetime | None = None
+    reclassify: bool = False
 
 
 class _Waiting(NamedTuple):

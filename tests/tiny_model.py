@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Architecture, Decoder, Encoder
-from model_store.bundle import MODEL_CARD, PROBE_TOLERANCE
+from model_store.bundle import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.clusterer import Clusterer
-from model_store.manifest import FileEntry, Manifest, Snapshot, libraries, sha256
+from model_store.manifest import Manifest, Snapshot, libraries
 from model_store.predictor import Predictor
 from model_store.preprocess import Preprocess
 from training.cluster import ClusterSettings, fit_clusterer
 from training.fit import embed
+from training.identity import Identity, Matched
 from training.pack import name_clusters, pack
 
 ARCHITECTURE = Architecture(widths=(8, 16), embedding_dim=12)
@@ -64,7 +65,7 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
     model = tiny_model(seed)
     projections = model.clusterer.project(embed(model.encoder, model.pixels))
     names = [f"{row}.png" for row in range(N_PICTURES)]
-    ids = [f"c_000{k}" for k in range(N_CLUSTERS)]
+    matched = Matched(tuple(Identity(f"c_000{k}") for k in range(N_CLUSTERS)))
     files = pack(
         encoder=model.encoder,
         decoder=model.decoder,
@@ -72,7 +73,8 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
         predictor=Predictor(model.encoder, model.clusterer, "cpu"),
         pixels=model.pixels,
         projections=projections,
-        clusters=name_clusters(ids, model.clusterer.assign(projections), names),
+        clusters=name_clusters(matched, model.clusterer.assign(projections), names),
+        names=names,
     )
     files[MODEL_CARD] = b"# A tiny model\n"
     manifest = Manifest(
@@ -97,5 +99,4 @@ def make_tiny_bundle(seed: int = 0, *, version: str = VERSION) -> TinyBundle:
 
 def described(manifest: Manifest, files: Mapping[str, bytes]) -> TinyBundle:
     """Let the manifest list these files, so that their digests are right whatever is in them."""
-    entries = {name: FileEntry(sha256=sha256(data), size_bytes=len(data)) for name, data in files.items()}
-    return manifest.model_copy(update={"files": entries}), MappingProxyType(dict(files))
+    return manifest.model_copy(update={"files": listed(files)}), MappingProxyType(dict(files))

@@ -3,6 +3,7 @@
 They use a broker database of their own: a run takes longer than any visibility timeout of the workers.
 """
 
+import threading
 import time
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from model_store.images import ImageSource
 from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
+from model_store.registry import Registry
 from model_store.s3 import S3Store
 from model_store.signature import Signer
 from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from training import tasks
+from training.auto_backfill import AutoBackfill
+from training.backfill import Backfill
 from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.schedule import beat_schedule, slot_at
@@ -40,14 +44,28 @@ class Trainer:
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self._images = ImageSource(uploads, settings.training.max_image_bytes)
         self._stores = (self._store, *uploads.values())
+        training = settings.training
+        self._backfills = (
+            AutoBackfill(self.backfill, training.collections, settings.broker)
+            if training.backfill.automatic
+            else None
+        )
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
         progress = LoggedProgress()
         return Retraining(collection, self._store, self._images, self._settings, progress, self._signer)
 
+    def backfill(self, collection: str, stop: threading.Event) -> Backfill:
+        """Give the backfill of one collection."""
+        return Backfill(
+            self._store, Registry(self._store, collection), self._settings.training.backfill, stop
+        )
+
     def close(self) -> None:
         """Let go of connections."""
+        if self._backfills is not None:
+            self._backfills.close()
         for store in self._stores:
             store.close()
 

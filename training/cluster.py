@@ -1,5 +1,7 @@
 """Embeddings to a Clusterer: unit length, PCA, KMeans, and the distances that are usual.
 
+Continuity first: KMeans also starts from the champion's clusters, carried into the new space, and what comes
+of that is kept unless another start ends better by more than a margin.
 Shapes: N pictures, D embedding, P components, K clusters.
 """
 
@@ -25,6 +27,12 @@ class ClusterSettings(BaseModel):
     n_clusters: int = Field(10, ge=1, le=4096, description="K")
     n_components: int = Field(32, ge=1, description="P; fewer where the pictures do not have as many")
     n_init: int = Field(10, ge=1, description="KMeans++ restarts; the best counts")
+    continuity_margin: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="the champion's clusters are kept unless others have so much less inertia",
+    )
     false_alarm_rate: float = Field(0.01, gt=0, lt=0.5, description="share of known pictures called unknown")
 
 
@@ -33,6 +41,7 @@ def fit_clusterer(
     held_out: NDArray[np.float32],
     settings: ClusterSettings,
     random_state: int,
+    champion_labels: NDArray[np.int64] | None = None,
 ) -> Clusterer:
     """Fit PCA and KMeans, then calibrate `unknown` on pictures that neither has seen.
 
@@ -41,6 +50,7 @@ def fit_clusterer(
         held_out: (M, D), same distribution, for calibration only.
         settings: how many clusters and components.
         random_state: equal seeds give equal arrays.
+        champion_labels: (N,), the cluster that the champion gives each of `embeddings`, -1 for none.
 
     Raises:
         TrainingFailed: fewer than MIN_PER_CLUSTER pictures per cluster; says how many it takes.
@@ -54,6 +64,12 @@ def fit_clusterer(
     pca = PCA(min(settings.n_components, *unit.shape), random_state=random_state).fit(unit)
     projections = np.ascontiguousarray(pca.transform(unit), np.float32)  # (N, P)
     kmeans = KMeans(settings.n_clusters, n_init=settings.n_init, random_state=random_state).fit(projections)
+    if champion_labels is not None and champion_labels.max() >= 0:
+        start = carried_over(projections, champion_labels, settings.n_clusters, random_state)
+        if len(start) == settings.n_clusters:
+            continued = KMeans(settings.n_clusters, init=start, n_init=1).fit(projections)
+            if kmeans.inertia_ >= continued.inertia_ * (1 - settings.continuity_margin):
+                kmeans = continued
     draft = Clusterer(
         mean=pca.mean_.astype(np.float32),
         components=np.ascontiguousarray(pca.components_, np.float32),
@@ -64,6 +80,43 @@ def fit_clusterer(
         unknown_distance=np.zeros(settings.n_clusters, np.float32),
     )
     return _calibrated(draft, projections, draft.project(held_out), settings.false_alarm_rate)
+
+
+def carried_over(
+    projections: NDArray[np.float32], labels: NDArray[np.int64], n_clusters: int, random_state: int
+) -> NDArray[np.float32]:
+    """Give the means of the champion's clusters in the new space, made `n_clusters` of them.
+
+    Too many: those whose union costs least inertia become one (Ward 1963). Too few: the cluster with the most
+    inertia is halved.
+
+    Args:
+        projections: (N, P).
+        labels: (N,), -1 for none; at least one picture has a label.
+        n_clusters: K.
+        random_state: of the halving.
+
+    Returns:
+        (K, P), in the order of the labels as far as nothing was joined or is empty; fewer if there are not as
+        many different pictures.
+    """
+    groups = [projections[labels == label] for label in np.unique(labels[labels >= 0])]
+    while len(groups) > n_clusters:
+        sizes = np.array([len(group) for group in groups], np.float64)
+        means = np.stack([group.mean(axis=0) for group in groups])
+        squares = np.square(means[:, None] - means[None]).sum(axis=2)
+        cost = squares * np.outer(sizes, sizes) / np.add.outer(sizes, sizes)
+        cost[np.tril_indices(len(groups))] = np.inf
+        first, second = np.unravel_index(cost.argmin(), cost.shape)
+        groups[first] = np.concatenate([groups[first], groups.pop(int(second))])
+    while len(groups) < n_clusters:
+        inertias = [float(np.square(group - group.mean(axis=0)).sum()) for group in groups]
+        if max(inertias) <= 0:  # all that are left are copies of each other
+            break
+        widest = groups.pop(int(np.argmax(inertias)))
+        halves = KMeans(2, n_init=1, random_state=random_state).fit(widest).labels_
+        groups += [widest[halves == 0], widest[halves == 1]]
+    return np.stack([group.mean(axis=0) for group in groups]).astype(np.float32)
 
 
 def _calibrated(
@@ -96,5 +149,6 @@ def _calibrated(
         centroids=draft.centroids,
         counts=draft.counts,
         distance_quantiles=quantiles,
-        unknown_distance=(threshold * spread).astype(np.float32),
+        # a hair more: d / s * s may come out below d
+        unknown_distance=(threshold * spread * (1 + 1e-6)).astype(np.float32),
     )

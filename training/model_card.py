@@ -6,7 +6,7 @@ Source: the sections of Mitchell et al. (2019), "Model Cards for Model Reporting
 from collections.abc import Mapping, Sequence
 
 from model_store.autoencoder import Architecture
-from model_store.bundle import ClusterEntry
+from model_store.bundle import ClusterFile
 from model_store.manifest import Snapshot
 
 
@@ -17,19 +17,29 @@ def model_card(
     architecture: Architecture,
     snapshot: Snapshot,
     metrics: Mapping[str, float],
-    clusters: Sequence[ClusterEntry],
+    clusters: ClusterFile,
     counts: Sequence[int],
 ) -> str:
     """Write the card."""
     rows = "\n".join(
-        f"| {entry.index} | `{entry.id}` | {count} | {', '.join(entry.exemplars[:3])} |"
-        for entry, count in zip(clusters, counts, strict=True)
+        f"| {entry.index} | `{entry.id}` | {count} |"
+        for entry, count in zip(clusters.clusters, counts, strict=True)
     )
+    events = "\n".join(
+        f"| {event.kind} | {_ids(event.before)} | {_ids(event.after)} | {event.reason} |"
+        for event in clusters.events
+    )
+    lineage = f"""
+## What became of the former model's clusters
+| what | before | now | why |
+|---|---|---|---|
+{events}
+"""
     figures = "\n".join(f"| {name} | {value:.6g} |" for name, value in metrics.items())
     return f"""# Shoal model {version}
 
 A convolutional autoencoder ({architecture.name}, recipe `{recipe}`), PCA and KMeans that sort pictures
-into {len(clusters)} clusters. No labels were used.
+into {len(clusters.clusters)} clusters. No labels were used.
 
 ## Data
 {snapshot.n_images} pictures from {snapshot.source}; {snapshot.n_rejected} could not be decoded,
@@ -41,12 +51,16 @@ into {len(clusters)} clusters. No labels were used.
 {figures}
 
 ## Clusters
-| index | id | pictures | nearest to the centre |
-|---|---|---|---|
+| index | id | pictures |
+|---|---|---|
 {rows}
-
+{lineage if events else ""}
 ## Use and limits
 Input: the whole picture squeezed to {architecture.input_size} x {architecture.input_size} RGB. Clusters
 group what looks alike to the encoder; they are not classes that somebody defined. A picture unlike
 anything in the data is answered `unknown`, or with the nearest cluster if it does not lie far enough out.
 """
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return ", ".join(f"`{cluster_id}`" for cluster_id in ids)

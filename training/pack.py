@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from model_store import bundle
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import ClusterEntry
+from model_store.bundle import ClusterEntry, ClusterFile
 from model_store.clusterer import Assignment, Clusterer
+from model_store.exemplars import exemplars_to_bytes
+from model_store.membership import name_hashes
 from model_store.predictor import Predictor
 from training.evaluate import shares
+from training.identity import Matched
 
 N_PROBE: Final = 16
 N_EXEMPLARS: Final = 8
@@ -27,7 +30,8 @@ def pack(
     predictor: Predictor,
     pixels: NDArray[np.uint8],
     projections: NDArray[np.float32],
-    clusters: tuple[ClusterEntry, ...],
+    clusters: ClusterFile,
+    names: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Write every file but the manifest and the model card.
 
@@ -39,6 +43,7 @@ def pack(
         pixels: (N, S, S, 3), the corpus; a few rows become the probe.
         projections: (N, P) of the corpus; some become the reference for drift.
         clusters: the names of the centroids.
+        names: (N,) of the corpus; their hashes are kept, so that a successor knows what both have seen.
     """
     n = len(pixels)
     probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
@@ -47,24 +52,32 @@ def pack(
     reference = {
         "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
         "projections": np.ascontiguousarray(projections[reference_rows]),
+        "seen": np.sort(name_hashes(names)),
     }
     return {
         bundle.ENCODER: bundle.weights_to_bytes(encoder),
         bundle.DECODER: bundle.weights_to_bytes(decoder),
-        bundle.CLUSTERS: bundle.clusters_to_bytes(clusters),
+        bundle.CLUSTERS: clusters.to_bytes(),
+        bundle.EXEMPLARS: exemplars_to_bytes(clusters.clusters),
         bundle.REFERENCE: safetensors.numpy.save(reference),
         bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
         **clusterer.to_files(),
     }
 
 
-def name_clusters(
-    ids: Sequence[str], assignment: Assignment, names: Sequence[str]
-) -> tuple[ClusterEntry, ...]:
-    """Give each centroid its id and its exemplars: the names of the pictures nearest to it."""
+def name_clusters(matched: Matched, assignment: Assignment, names: Sequence[str]) -> ClusterFile:
+    """Give each centroid its id, its lineage and its exemplars: the names of the pictures nearest to it."""
     entries = []
-    for index, cluster_id in enumerate(ids):
+    for index, identity in enumerate(matched.identities):
         members = np.flatnonzero(assignment.indices == index)
         nearest = members[assignment.distances[members].argsort()[:N_EXEMPLARS]]
-        entries.append(ClusterEntry(index=index, id=cluster_id, exemplars=tuple(names[i] for i in nearest)))
-    return tuple(entries)
+        entries.append(
+            ClusterEntry(
+                index=index,
+                id=identity.id,
+                lineage=identity.lineage,
+                parents=identity.parents,
+                exemplars=tuple(names[i] for i in nearest),
+            )
+        )
+    return ClusterFile(clusters=tuple(entries), events=matched.events, retired=matched.retired)

@@ -16,7 +16,33 @@ class PromotionPolicy(BaseModel):
     silhouette_slack: float = Field(
         0.05, ge=0, description="absolute fall of the silhouette that is let pass"
     )
+    accuracy_slack: float = Field(0.02, ge=0, description="absolute fall of the accuracy that is let pass")
     max_share: float = Field(0.9, gt=0, le=1, description="a cluster with more of the pictures dominates")
+    share_growth: float = Field(
+        0.25, ge=0, le=1, description="the largest cluster may have so much more than the champion's largest"
+    )
+    min_size: float = Field(
+        0.1, ge=0, lt=1, description="a cluster with less than this part of the mean size is a splinter"
+    )
+    max_moved: float = Field(0.5, ge=0, le=1, description="share of known pictures that may change their id")
+    max_unknown: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="with more of the pictures unknown to the champion nothing can be compared",
+    )
+    inertia_slack: float = Field(0.25, ge=0, description="relative rise of the unexplained variance let pass")
+    entropy_slack: float = Field(0.15, ge=0, description="fall of the normalised entropy of shares let pass")
+    min_separation: float = Field(
+        0.5, ge=0, le=1, description="least distance of two centroids, in the champion's least distance"
+    )
+    min_rank: float = Field(0.6, ge=0, le=1, description="effective rank of embeddings, in the champion's")
+    min_spread: float = Field(0.4, ge=0, le=1, description="variance of embeddings, in the champion's")
+    max_latency: float = Field(
+        3.0,
+        gt=0,
+        description="time of a predict, in the champion's, measured in turns; a noisy machine needs room",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +51,29 @@ class Quality:
 
     reconstruction: float  # mean squared error of pixels in [0, 1]
     silhouette: float
-    largest_share: float
+    largest_share: float  # of the pictures
     n_empty: int
+    smallest_size: float  # of the clusters when fitted, in the mean size
+    unexplained: float  # inertia over total variance, both in PCA space
+    entropy: float  # of the shares, in [0, 1]
+    separation: float  # least distance of two centroids over the usual distance of a picture from its own
+    effective_rank: float  # of the embeddings: 1 on a line, at most D
+    spread: float  # variance of the unit-length embeddings, in [0, 1]: 0 in a point
+    accuracy: float | None = None  # on labelled pictures, if there are any
 
     def as_metrics(self) -> dict[str, float]:
         """Give the figures by name, for the manifest."""
-        return {name: float(value) for name, value in asdict(self).items()}
+        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The champion beside the candidate."""
+
+    champion: Quality
+    moved: float  # share of the anchors whose cluster id changes
+    unknown: float  # share of the held-out pictures that the champion does not know
+    latency: float  # time of a candidate's predict over the champion's
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +90,18 @@ class Verdict:
         return "; ".join(failed) if failed else "passed every gate"
 
 
-def decide(candidate: Quality, champion: Quality | None, policy: PromotionPolicy) -> Verdict:
+def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionPolicy) -> Verdict:
     """Hold a candidate, whose bundle has already answered its probe, against the policy and the champion.
+
+    A figure that is not a number passes no gate.
 
     Args:
         candidate: judged on the held-out pictures.
-        champion: judged on the same, or None if there is none.
+        comparison: with the champion on the same, or None if there is none.
         policy: the limits.
     """
     gates = [
+        _gate("probe", True, "the bundle loads and answers its probe"),
         _gate("no_empty_cluster", candidate.n_empty == 0, f"{candidate.n_empty} clusters are empty"),
         _gate(
             "no_dominating_cluster",
@@ -63,22 +109,75 @@ def decide(candidate: Quality, champion: Quality | None, policy: PromotionPolicy
             f"the largest cluster has {candidate.largest_share:.0%}, allowed are {policy.max_share:.0%}",
         ),
     ]
-    if champion is not None:
-        limit = champion.reconstruction * (1 + policy.reconstruction_slack)
-        floor = champion.silhouette - policy.silhouette_slack
-        gates += [
-            _gate(
-                "reconstruction",
-                candidate.reconstruction <= limit,
-                f"reconstruction error {candidate.reconstruction:.5f}, at most {limit:.5f} is let pass",
-            ),
-            _gate(
-                "silhouette",
-                candidate.silhouette >= floor,
-                f"silhouette {candidate.silhouette:.3f}, at least {floor:.3f} is let pass",
-            ),
-        ]
+    if comparison is not None:
+        gates += _beside(candidate, comparison, policy)
     return Verdict(all(gate.passed for gate in gates), tuple(gates))
+
+
+def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> list[Gate]:
+    old = comparison.champion
+    gates = [
+        _at_most(
+            "reconstruction",
+            "reconstruction error",
+            new.reconstruction,
+            old.reconstruction * (1 + policy.reconstruction_slack),
+        ),
+        _at_least("silhouette", "silhouette", new.silhouette, old.silhouette - policy.silhouette_slack),
+        _at_most(
+            "share_growth",
+            "share of the largest cluster",
+            new.largest_share,
+            old.largest_share + policy.share_growth,
+        ),
+        _at_least(
+            "no_splinter",
+            "size of the smallest cluster, in the mean size,",
+            new.smallest_size,
+            min(policy.min_size, old.smallest_size),
+        ),
+        _at_most(
+            "inertia",
+            "inertia over total variance",
+            new.unexplained,
+            old.unexplained * (1 + policy.inertia_slack),
+        ),
+        _at_least("entropy", "entropy of the shares", new.entropy, old.entropy - policy.entropy_slack),
+        _at_least(
+            "separation",
+            "least relative distance of centroids",
+            new.separation,
+            old.separation * policy.min_separation,
+        ),
+        _at_least(
+            "effective_rank",
+            "effective rank of the embeddings",
+            new.effective_rank,
+            old.effective_rank * policy.min_rank,
+        ),
+        _at_least("spread", "variance of the embeddings", new.spread, old.spread * policy.min_spread),
+        _at_most(
+            "moved", "share of pictures that change their cluster id", comparison.moved, policy.max_moved
+        ),
+        _at_most(
+            "known",
+            "share of pictures that the champion does not know",
+            comparison.unknown,
+            policy.max_unknown,
+        ),
+        _at_most("latency", "time of a predict, in the champion's,", comparison.latency, policy.max_latency),
+    ]
+    if old.accuracy is not None and new.accuracy is not None:
+        gates.append(_at_least("accuracy", "accuracy", new.accuracy, old.accuracy - policy.accuracy_slack))
+    return gates
+
+
+def _at_most(name: str, what: str, found: float, limit: float) -> Gate:
+    return _gate(name, found <= limit, f"{what} {found:.4g}, at most {limit:.4g} is let pass")
+
+
+def _at_least(name: str, what: str, found: float, limit: float) -> Gate:
+    return _gate(name, found >= limit, f"{what} {found:.4g}, at least {limit:.4g} is let pass")
 
 
 def _gate(name: str, passed: bool, reason: str) -> Gate:  # noqa: FBT001 - it is the answer

@@ -3,11 +3,12 @@
 ```
 create runs/{slot}                    another has it -> nothing to do
 snapshot of the ledger, originals     too few -> skipped
-train                                 train.py
-judge the champion on the same held-out pictures
+show the champion the same pictures   predecessor.py
+train, carry the ids over             train.py
+judge both on the held-out pictures   comparison.py
 decide                                promotion.py
 publish, with the verdict in the manifest
-promote, or point `challenger` at it
+hand names on, promote; or point `challenger` at it
 ```
 """
 
@@ -16,23 +17,25 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle import load_decoder
+from model_store.cluster_names import ClusterNames
 from model_store.images import ImageSource
 from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from model_store.predictor import best_device
+from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer, TrustedKeys
 from producer.errors import BundleInvalid, ShoalError
+from training.comparison import compare
 from training.corpus import Corpus
 from training.dataset import from_encoded
+from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
-from training.promotion import Quality, decide
-from training.quality import judge
+from training.promotion import decide
 from training.run_record import RunRecord, Runs
 from training.settings import Settings
 from training.snapshot import read_originals, sample
-from training.train import Trained, TrainSettings, train
+from training.train import TrainSettings, train
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,7 @@ class Retraining:
         self._runs = Runs(store, collection)
         trusted = TrustedKeys(settings.store.trusted_keys)
         self._registry = Registry(store, collection, trusted=trusted, signer=signer)
+        self._names = ClusterNames(store, collection)
         self._ledger = Ledger(store, collection)
         self._images = images
         self._settings = settings
@@ -85,30 +89,41 @@ class Retraining:
             return record.model_copy(update={"state": "skipped", "reason": reason, "n_images": len(refs)})
         with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
             self._progress.stage("read", len(refs))
-            corpus = from_encoded(
-                read_originals(self._images, refs),
-                self._training.preprocess,
-                self._settings.decode,
-                Path(workdir),
-                source="the ledger",
-                total=len(refs),
-                on_progress=self._progress.advance,
-            )
-            return self._train(record, corpus, champion)
 
-    def _train(self, record: RunRecord, corpus: Corpus, champion: Alias | None) -> RunRecord:
+            def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
+                return from_encoded(
+                    read_originals(self._images, refs),
+                    preprocess,
+                    self._settings.decode,
+                    Path(workdir, folder),
+                    source="the ledger",
+                    total=len(refs),
+                    on_progress=self._progress.advance,
+                )
+
+            corpus = read(self._training.preprocess, "candidate")
+            return self._train(record, corpus, champion, self._predecessor(champion, corpus, read))
+
+    def _train(
+        self, record: RunRecord, corpus: Corpus, champion: Alias | None, predecessor: Predecessor | None
+    ) -> RunRecord:
+        settings = self._like(champion)
         trained = train(
             corpus,
-            self._like(champion),
+            settings,
             self._progress,
             source="ledger",
             collection=record.collection,
             parent=champion.version if champion else None,
+            predecessor=predecessor,
+            taken=self._registry.cluster_ids(),
         )
-        verdict = decide(trained.quality, self._judge(champion, corpus, trained), self._training.promotion)
+        comparison = compare(trained, predecessor, corpus, settings) if predecessor else None
+        verdict = decide(trained.quality, comparison, self._training.promotion)
         trained = trained.with_gates(verdict.gates)
         target = self._registry.publish(trained.manifest, trained.files)
         if verdict.promote:
+            self._names.inherit(trained.matched.heirs())
             generation = champion.generation if champion else 0
             self._registry.promote(
                 target.version, reason=f"run {record.slot}", expected_generation=generation
@@ -138,22 +153,16 @@ class Retraining:
             update={"cluster": cluster.model_copy(update={"n_clusters": n_clusters})}
         )
 
-    def _judge(self, champion: Alias | None, corpus: Corpus, trained: Trained) -> Quality | None:
-        """Judge the champion on the candidate's held-out pictures; None if there is none to compare with."""
+    def _predecessor(self, champion: Alias | None, corpus: Corpus, reread: Reread) -> Predecessor | None:
+        """Show the champion the corpus; None if there is none to compare with."""
         if champion is None:
             return None
+        self._progress.stage("compare")
+        device = best_device(self._training.fit.device)
         try:
-            bundle = self._registry.load(champion, best_device(self._training.fit.device))
+            return load_predecessor(
+                self._registry, champion, corpus, self._training.preprocess, reread, device
+            )
         except BundleInvalid as error:
             log.warning("the champion may not serve, and is not compared", reason=str(error))
             return None
-        if bundle.manifest.preprocess != self._training.preprocess:
-            log.warning(
-                "the champion sees pictures of another size, and is not compared", version=champion.version
-            )
-            return None
-        decoder = load_decoder(bundle.manifest, self._registry.decoder(champion.version))
-        pixels = corpus.pixels[trained.held_out]
-        return judge(
-            bundle.predictor, decoder, bundle.clusterer.counts, pixels, self._training.fit.random_state
-        )

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from model_store.process_settings import ProcessSettings
+from training.backfill import BackfillSettings
 from training.promotion import PromotionPolicy
 from training.train import TrainSettings
 
@@ -27,6 +28,7 @@ class TrainingSettings(TrainSettings):
     )
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
     promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
+    backfill: BackfillSettings = Field(default_factory=BackfillSettings)
 
 
 class Settings(ProcessSettings):

@@ -3,7 +3,8 @@
 ```
 corpus -> a tenth held out
        -> autoencoder                fit.py, recipes/
-       -> PCA, KMeans, calibration   cluster.py
+       -> PCA, KMeans, calibration   cluster.py, without what lies far from all that the champion knows
+       -> ids, lineage               identity.py
        -> quality on the held-out    quality.py
        -> files, manifest            pack.py; loaded once, so that the probe has answered
 ```
@@ -12,9 +13,9 @@ Needs neither store nor broker: the same call serves `shoal train --out`, the tr
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,10 +23,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store import bundle
-from model_store.bundle import Bundle
-from model_store.clusterer import Assignment, Clusterer
-from model_store.layout import MANIFEST
-from model_store.manifest import FileEntry, Gate, Manifest, Snapshot, libraries, new_version, sha256
+from model_store.bundle import listed
+from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
@@ -33,12 +32,17 @@ from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.fit_settings import FitSettings
-from training.identity import fresh_ids
+from training.identity import IdentitySettings
+from training.labels import Labels
+from training.lineage import identify
 from training.model_card import model_card
 from training.pack import name_clusters, pack
+from training.predecessor import Predecessor, by_hash
 from training.progress import Progress
-from training.promotion import Quality
 from training.quality import judge
+from training.trained import Trained
+
+__all__ = ["TrainSettings", "Trained", "train"]
 
 MIN_IMAGES: Final = 20
 
@@ -50,42 +54,19 @@ class TrainSettings(BaseModel):
 
     fit: FitSettings = Field(default_factory=FitSettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    max_trimmed: float = Field(
+        0.01, ge=0, lt=1, description="pictures beyond the champion's p99.9 are outliers if no larger a share"
+    )
+    labels_file: Path | None = Field(
+        None, description="CSV of name,label without a header; only for the accuracy gate, never trained on"
+    )
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of pictures for early stop and calibration")
 
     @property
     def preprocess(self) -> Preprocess:
         """How pictures must be decoded for this run."""
         return Preprocess(input_size=self.fit.architecture.input_size)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished run: a bundle's files, and what reports are drawn from."""
-
-    manifest: Manifest
-    files: dict[str, bytes]  # all but manifest.json
-    fitted: FittedAutoencoder
-    clusterer: Clusterer
-    quality: Quality
-    held_out: NDArray[np.intp]  # rows of the corpus
-    assignment: Assignment  # of every row
-
-    def with_gates(self, gates: Sequence[Gate]) -> "Trained":
-        """Put the verdict into the manifest."""
-        return replace(self, manifest=self.manifest.model_copy(update={"gates": tuple(gates)}))
-
-    def load(self, device: str = "cpu") -> Bundle:
-        """Build the model from its files, as a worker would.
-
-        Raises:
-            BundleInvalid: it does not answer its probe.
-        """
-        data = self.manifest.to_bytes()
-        return bundle.load_bundle(data, self.files, sha256(data), device)
-
-    def all_files(self) -> dict[str, bytes]:
-        """Give the bundle as a folder holds it, with `manifest.json`."""
-        return {**self.files, MANIFEST: self.manifest.to_bytes()}
 
 
 class _Split(NamedTuple):
@@ -101,6 +82,8 @@ def train(
     source: str,
     collection: str = "default",
     parent: str | None = None,
+    predecessor: Predecessor | None = None,
+    taken: Collection[str] = (),
 ) -> Trained:
     """Make a model of a corpus.
 
@@ -111,27 +94,44 @@ def train(
         source: folder, npy or ledger; kept in the manifest.
         collection: which the model is for.
         parent: version of the champion that it may succeed.
+        predecessor: that champion, where it can be compared with, and its view of the corpus.
+        taken: ids of clusters that earlier models had.
 
     Raises:
         TrainingFailed: too few pictures, or the loss is no longer finite.
         BundleInvalid: the finished model does not answer its own probe.
     """
     started = time.monotonic()
-    split = _split(len(corpus.pixels), settings)
+    labels = Labels.read(settings.labels_file)
+    split = _split(corpus.names, settings)
     fitted = _fit(corpus, split, settings, progress)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
+    rows = _trimmed(split.rows, predecessor, settings.max_trimmed)
     clusterer = fit_clusterer(
-        embeddings[split.rows], embeddings[split.held_out], settings.cluster, settings.fit.random_state
+        embeddings[rows],
+        embeddings[split.held_out],
+        settings.cluster,
+        settings.fit.random_state,
+        predecessor.labels[rows] if predecessor else None,
     )
     projections = clusterer.project(embeddings)  # (N, P)
     assignment = clusterer.assign(projections)
-    clusters = name_clusters(fresh_ids(len(clusterer.centroids)), assignment, corpus.names)
+    matched, moved = identify(
+        predecessor, corpus.names, assignment.indices, clusterer.counts, settings.identity, taken
+    )
+    clusters = name_clusters(matched, assignment, corpus.names)
     progress.stage("check")
     predictor = Predictor(fitted.encoder, clusterer, device)
     quality = judge(
-        predictor, fitted.decoder, clusterer.counts, corpus.pixels[split.held_out], settings.fit.random_state
+        predictor,
+        fitted.decoder,
+        clusterer,
+        corpus.pixels[split.held_out],
+        settings.fit.random_state,
+        side=min(settings.preprocess.input_size, predecessor.side) if predecessor else None,
+        accuracy=labels.accuracy(corpus.names, assignment.indices),
     )
     files = pack(
         decoder=fitted.decoder,
@@ -141,6 +141,7 @@ def train(
         pixels=corpus.pixels,
         projections=projections,
         clusters=clusters,
+        names=corpus.names,
     )
     version, snapshot = new_version(), _snapshot(corpus, source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
@@ -170,25 +171,37 @@ def train(
         snapshot=snapshot,
         metrics=metrics,
         probe_tolerance=bundle.PROBE_TOLERANCE,
-        files={name: FileEntry(sha256=sha256(data), size_bytes=len(data)) for name, data in files.items()},
+        files=listed(files),
     )
-    trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment)
+    trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment, matched, moved)
     trained.load(device)
     return trained
 
 
-def _split(n: int, settings: TrainSettings) -> _Split:
-    """Divide n rows by chance, the same way for the same seed: rows to fit, rows held out."""
-    n_clusters = settings.cluster.n_clusters
+def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
+    """Divide the rows, to fit and held out, by a hash of their names.
+
+    A picture that is held out from one model is held out from its successors, but for a few at the edge:
+    so both can be judged on pictures that neither has learned from.
+    """
+    n, n_clusters = len(names), settings.cluster.n_clusters
     least = max(MIN_IMAGES, math.ceil(n_clusters * MIN_PER_CLUSTER / (1 - settings.held_out)) + 1)
     if n < least:
         raise TrainingFailed(
             f"{n} pictures are too few for {n_clusters} clusters: it takes {least}, or fewer clusters "
             "(--n-clusters)"
         )
-    order = np.random.default_rng(settings.fit.random_state).permutation(n)
+    order = by_hash(names, "held out")
     n_held_out = max(4, round(n * settings.held_out))
     return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
+
+
+def _trimmed(rows: NDArray[np.intp], predecessor: Predecessor | None, max_trimmed: float) -> NDArray[np.intp]:
+    """Leave out what is far from all that the champion knows, unless so much is that it is a new kind."""
+    if predecessor is None:
+        return rows
+    far = predecessor.far[rows] & (predecessor.labels[rows] >= 0)
+    return rows[~far] if far.mean() <= max_trimmed else rows
 
 
 def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progress) -> FittedAutoencoder:

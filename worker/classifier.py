@@ -8,8 +8,6 @@ from typing import Final
 import numpy as np
 import structlog
 
-from model_store.ledger import Ledger
-from model_store.results import Results
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.errors import ShoalError, TransientError
 from worker import pipeline
@@ -17,6 +15,7 @@ from worker.batcher import Answer, Batcher
 from worker.model_cache import ModelCache, ServedModel
 from worker.pipeline import Failed, Outcome, Pass, Ready
 from worker.reader import MS, Reader
+from worker.recorder import Recorder
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -33,15 +32,13 @@ class Classifier:
         models: ModelCache,
         reader: Reader,
         batcher: Batcher,
-        results: Callable[[str], Results],
-        ledger: Callable[[str], Ledger],
+        recorder: Callable[[str], Recorder],
         settings: WorkerSettings,
     ) -> None:
         self.models = models
         self._reader = reader
         self._batcher = batcher
-        self._results = results
-        self._ledger = ledger
+        self._recorder = recorder
         self._settings = settings
 
     def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
@@ -90,10 +87,7 @@ class Classifier:
 
     def _write(self, message: ClassifyImages, outcomes: list[Outcome], done: Pass) -> None:
         results = pipeline.results(message, outcomes, done)
-        self._results(message.collection).save(results)
-        self._ledger(message.collection).append(
-            message.message_id, message.images, results, pipeline.projections(outcomes, done)
-        )
+        self._recorder(message.collection).record(message, results, pipeline.projections(outcomes, done))
 
     def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
         read = self._reader.read(message, model.bundle.manifest.preprocess, stop_at_error=not last)

@@ -6,12 +6,9 @@ import socket
 from functools import lru_cache
 from typing import Final
 
-from model_store.dead_letters import DeadLetters
 from model_store.images import ImageSource
-from model_store.ledger import Ledger
 from model_store.predictor import best_device
 from model_store.registry import Registry
-from model_store.results import Results
 from model_store.s3 import S3Store
 from model_store.signature import TrustedKeys
 from producer.broker import redis_client
@@ -20,6 +17,7 @@ from producer.leases import Leases
 from worker.attempts import Attempts
 from worker.batcher import Batcher
 from worker.classifier import Classifier
+from worker.dead_letters import WorkersDeadLetters
 from worker.decoders import Decoders, enough_memory
 from worker.deliveries import Deliveries
 from worker.health import Health
@@ -28,6 +26,7 @@ from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.progress import Progress
 from worker.reader import Reader
+from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.surroundings import Outside
 from worker.watchdog import Limits, Watchdog
@@ -64,15 +63,14 @@ class Context:
                 ),
             ),
             batcher=batcher,
-            results=per_collection(lambda name: Results(store, name)),
-            ledger=per_collection(lambda name: Ledger(store, name)),
+            recorder=per_collection(lambda name: Recorder(store, name, worker.model_poll_s)),
             settings=worker,
         )
         self.deliveries = Deliveries(
             leases=leases,
             attempts=Attempts(redis_client(settings.broker, text=False)),
             classifier=self.classifier,
-            dead_letters=per_collection(lambda name: DeadLetters(store, name)),
+            dead_letters=per_collection(lambda name: WorkersDeadLetters(store, name)),
             settings=worker,
             keyring=settings.broker.keyring(),
         )
@@ -81,6 +79,7 @@ class Context:
             f"{socket.gethostname()}:{os.getpid()}",
             device,
             self.models.serving,
+            self.models.refused,
             self.progress,
         )
         with contextlib.suppress(

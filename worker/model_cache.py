@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -32,6 +32,14 @@ class ServedModel:
     stamp: ModelStamp
 
 
+class Refusal(NamedTuple):
+    """Champions that may not serve: how many there were, and the one that is refused now, if one is."""
+
+    total: int
+    generation: int | None
+    reason: str
+
+
 @dataclass(slots=True)
 class _Slot:
     served: ServedModel | None = None
@@ -39,6 +47,7 @@ class _Slot:
     said_at: float = 0.0
     awaited: bool = False
     refused: int | None = None  # generation of a champion that may not serve
+    refusals: int = 0  # champions that were refused since the start
 
 
 class ModelCache:
@@ -85,6 +94,15 @@ class ModelCache:
         with self._changed:
             return {name: slot.served.stamp for name, slot in self._slots.items() if slot.served}
 
+    def refused(self) -> dict[str, Refusal]:
+        """Tell, by collection, how many champions were refused since the start, and why one is now."""
+        with self._changed:
+            return {
+                name: Refusal(slot.refusals, slot.refused, slot.problem if slot.refused else "")
+                for name, slot in self._slots.items()
+                if slot.refusals
+            }
+
     def close(self) -> None:
         """Stop looking."""
         self._closed.set()
@@ -109,7 +127,9 @@ class ModelCache:
                     try:
                         served = self._load(registry, alias, slot.served)
                     except BundleInvalid:  # a store that is away for a moment refuses nobody
-                        slot.refused = alias.generation
+                        with self._changed:
+                            slot.refusals += slot.refused != alias.generation
+                            slot.refused = alias.generation
                         raise
                     with self._changed:
                         slot.served, slot.problem, slot.refused = served, "", None

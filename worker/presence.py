@@ -11,6 +11,7 @@ import structlog
 
 from producer.contracts import ModelStamp
 from producer.presence import PREFIX
+from worker.model_cache import Refusal
 from worker.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ class Presence:
         name: str,
         device: str,
         serving: Callable[[], Mapping[str, ModelStamp]],
+        refused: Callable[[], Mapping[str, Refusal]],
         progress: Progress,
     ) -> None:
         """Start telling."""
@@ -39,6 +41,7 @@ class Presence:
         self._name = name
         self._device = device
         self._serving = serving
+        self._refused = refused
         self._started_at = datetime.now(UTC)
         self._closed = threading.Event()
         self._news = threading.Event()
@@ -74,6 +77,7 @@ class Presence:
             "in_work": len(ages_s),
             "oldest_in_work_s": max(ages_s.values(), default=0.0),
             "models": {name: stamp.model_dump() for name, stamp in self._serving().items()},
+            "refused": {name: refusal._asdict() for name, refusal in self._refused().items()},
         }
 
     def _run(self) -> None:

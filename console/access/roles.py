@@ -26,6 +26,7 @@ Area = Literal[
     "backfills",
     "erasures",
     "tombstones",
+    "exemplars",
     "tombstones.json",
     "clusters.json",
     "drift.json",
@@ -95,15 +96,16 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("list", "read"),
             reads=("results", "jobs", "dead", "models", "aliases", *ERASED, "clusters.json"),
             writes=("results", "jobs", "ledger", "dead"),
+            removes=("results", "ledger", "dead"),  # of pictures that were erased meanwhile
         ),
         "trainer": Access(
             broker=(KeyGrant(WORK, (TRAINING_QUEUE, BELL, DUE, LEASED), database="training"), *SEND),
             uploads=("list", "read"),
             reads=(
-                *("ledger", "models", "aliases", "runs", "backfills", *ERASED),
+                *("ledger", "models", "aliases", "runs", "exemplars", "backfills", *ERASED),
                 *("clusters.json", "drift.json"),
             ),
-            writes=("ledger", "models", "aliases", "runs", "backfills", "drift.json"),
+            writes=("ledger", "models", "aliases", "runs", "exemplars", "backfills", "drift.json"),
             removes=("ledger", "runs"),
         ),
         "console": Access(
@@ -111,10 +113,10 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("list", "read", "write", "remove"),
             reads=get_args(Area),
             writes=(
-                *("aliases", "clusters.json", "dead", "ledger", "erasures", "sweeps", "backfills"),
-                *ERASED,
+                *("aliases", "clusters.json", "dead", "ledger", "jobs", "runs", "exemplars"),
+                *("erasures", "sweeps", "backfills", *ERASED),
             ),
-            removes=("results", "jobs", "ledger", "dead", "sweeps", "tombstones"),
+            removes=("results", "jobs", "ledger", "dead", "runs", "sweeps", "tombstones"),
         ),
     }
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from console.output import err, print_json, table
+from console.serving import Serving, wait_until_served
 from console.store import connection
 from model_store.exclusion import check_exclusion
 from model_store.process_settings import load_settings
@@ -97,12 +98,18 @@ def promote(
 def rollback(
     collection: Collection = "default",
     reason: Annotated[str, typer.Option(help="kept in the alias")] = "rollback by hand",
+    wait: Annotated[bool, typer.Option(help="until every living worker serves it")] = True,
+    patience_s: Annotated[float, typer.Option(help="wait at most so long")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make the champion's predecessor the champion again."""
+    """Make the champion's predecessor the champion again; exit status 1 if a worker does not take it up."""
     with connection() as conn:
         check_exclusion(conn.store)
-        _say(conn.registry(collection).rollback(reason=reason), as_json)
+        alias = conn.registry(collection).rollback(reason=reason)
+        served = wait_until_served(conn.settings.broker, alias, collection, patience_s) if wait else None
+    _say(alias, as_json, served)
+    if served and not all(worker.has_it for worker in served):
+        raise typer.Exit(1)
 
 
 @models.command()
@@ -157,8 +164,11 @@ def runs(collection: Collection = "default", as_json: AsJson = False) -> None:
     table(f"runs of {collection}", ("slot", "state", "pictures", "version", "reason"), rows)
 
 
-def _say(alias: Alias, as_json: bool) -> None:
+def _say(alias: Alias, as_json: bool, served: list[Serving] | None = None) -> None:
     if as_json:
-        print_json(alias.model_dump(mode="json"))
-    else:
-        err.print(f"champion is now {alias.version}, generation {alias.generation}", highlight=False)
+        workers = {} if served is None else {"workers": [worker._asdict() for worker in served]}
+        print_json({**alias.model_dump(mode="json"), **workers})
+        return
+    err.print(f"champion is now {alias.version}, generation {alias.generation}", highlight=False)
+    if served is not None:
+        table("workers", Serving._fields, served)

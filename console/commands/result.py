@@ -6,6 +6,8 @@ import typer
 
 from console.output import err, print_json, table
 from console.store import connection
+from model_store.cluster_names import ClusterNames
+from model_store.shown_result import shown
 from producer.contracts import Result
 
 COLUMNS = ("image", "status", "cluster", "distance", "typicality", "model", "error")
@@ -23,7 +25,9 @@ def result(
 ) -> None:
     """Show the latest result of one or more pictures; exit status 1 if one has none."""
     with connection() as conn:
-        found = {answer.image_id: answer for answer in conn.results(collection).get_many(image_ids)}
+        names = ClusterNames(conn.store, collection).read()  # of now, whatever they were then
+        stored = conn.results(collection).get_many(image_ids)
+        found = {answer.image_id: shown(answer, names) for answer in stored}
     answers = [found[image_id] for image_id in image_ids if image_id in found]
     if as_json:
         for answer in answers:

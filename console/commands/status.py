@@ -46,6 +46,13 @@ def status(
         ).items()
     ]
     table("workers", ("worker", "device", "collection", "model", "generation"), rows)
+    refused = [
+        (worker["worker"], name, refusal["total"], refusal["reason"] or "serves again")
+        for worker in document["workers"]
+        for name, refusal in worker.get("refused", {}).items()
+    ]
+    if refused:
+        table("refused models", ("worker", "collection", "since its start", "now"), refused)
 
 
 def _document(conn: Connection, collection: str, *, reveal: bool) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 import contextlib
 import io
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,18 +16,22 @@ from PIL import Image
 from console.guarded_process import GuardedProcess
 from console.stack import Stack
 from console.waiting import wait_for_results
-from model_store.registry import Registry
+from model_store.layout import Layout
+from model_store.registry import Alias, Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
+from producer.broker import redis_client
 from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef, Result
+from producer.presence import workers
 from producer.settings import BrokerSettings
 from training.dataset import from_encoded
 from training.progress import Silent
 from training.settings import Settings
 from training.train import train
 
+ROOT = Path(__file__).parents[2]
 TINY = {
     "recipe": "pixel",
     "architecture": {"widths": (8, 16), "embedding_dim": 16},
@@ -93,6 +100,22 @@ class Platform:
                 status = process.wait()
             assert status == 0, log.read_text()
 
+    def shoal(self, *arguments: str, status: int = 0) -> dict[str, Any]:
+        """Run a command of a person's on this collection; gives its JSON."""
+        command = [sys.executable, "-m", "console.cli", *arguments, "--collection", self.collection, "--json"]
+        done = subprocess.run(
+            command,
+            cwd=self.workdir,
+            env=self.environment(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
     def upload(self, key: str, data: bytes) -> ImageRef:
         self.uploads.put(key, data)
         return ImageRef(image_id=key.replace("/", "_"), bucket=self.uploads.bucket, key=key)
@@ -100,7 +123,14 @@ class Platform:
     def upload_kinds(self, name: str, n: int) -> list[ImageRef]:
         return [self.upload(f"{self.collection}/{name}/{i}.png", picture(i % 3, i)) for i in range(n)]
 
+    def registry(self) -> Registry:
+        return Registry(self.store, self.collection)
+
     def promote_tiny_model(self, seed: int = 0) -> str:
+        """Train, publish and promote a tiny model; gives its version."""
+        return self.registry().promote(self.publish_tiny_model(seed)).version
+
+    def publish_tiny_model(self, seed: int = 0) -> str:
         training = {"fit": {**TINY, "random_state": seed}, "cluster": {"n_clusters": 3, "n_components": 8}}
         settings = Settings.model_validate({"training": training})
         items = ((f"{i}.png", picture(i % 3, i)) for i in range(90))
@@ -109,9 +139,25 @@ class Platform:
             items, preprocess, settings.decode, self.workdir / f"corpus-{seed}", source="test"
         )
         trained = train(corpus, settings.training, Silent(), source="test", collection=self.collection)
-        registry = Registry(self.store, self.collection)
-        registry.publish(trained.manifest, trained.files)
-        return registry.promote(trained.manifest.version).version
+        return self.registry().publish(trained.manifest, trained.files).version
+
+    def move_champion_by_force(self, version: str, sha256: str) -> Alias:
+        """Point the champion at a version that `promote` might refuse."""
+        key, before = Layout(self.collection).alias("champion"), self.registry().current()
+        generation = before.generation + 1
+        alias = Alias(version=version, sha256=sha256, generation=generation, previous=before)
+        self.store.put(key, alias.model_dump_json().encode(), if_match=self.store.get(key).etag)
+        return alias
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What the living workers tell of themselves."""
+        with redis_client(self.broker) as client:
+            return workers(client, self.broker)
+
+    def served_by(self, refs: list[ImageRef]) -> set[str]:
+        """The versions that answered these pictures, as the results stand now."""
+        found = Results(self.store, self.collection).get_many(ref.image_id for ref in refs)
+        return {result.model.version for result in found if result.model}
 
     def submit(self, refs: list[ImageRef]) -> str:
         """Submit through Producer; gives the earliest message id that may answer."""

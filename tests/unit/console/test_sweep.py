@@ -9,6 +9,7 @@ from console.sweep import Sweep, SweepRecord, image_id_of, messages
 from model_store import listing
 from model_store.layout import Layout
 from model_store.object_store import MemoryStore
+from model_store.tombstones import Tombstones
 from producer.contracts import MAX_MESSAGE_BYTES, ClassifyImages, ImageRef
 from producer.errors import BrokerUnavailable, QueueFull
 from producer.s3_events import image_id_for
@@ -135,3 +136,10 @@ def test_messages_are_as_large_as_the_contract_allows_and_hold_all_in_order(leng
     assert [ref for message in found for ref in message.images] == refs
     assert all(len(message.model_dump_json()) < MAX_MESSAGE_BYTES for message in found)
     assert len(found) == {10: 3, 300: 4, 1000: 11}[length]
+
+
+def test_an_erased_picture_whose_upload_remains_is_left_alone() -> None:
+    swept = Swept()
+    Tombstones(swept.store, "default").set([image_id_for("uploads", "3.png")], "r")
+    swept.run(swept.send)
+    assert swept.keys == [key for key in KEYS if key != "3.png"]

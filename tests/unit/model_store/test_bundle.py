@@ -6,11 +6,21 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from model_store.bundle import CLUSTERS, DECODER, ENCODER, PROBE, SERVING_FILES, load_bundle, load_decoder
+from model_store.bundle import (
+    CLUSTERS,
+    DECODER,
+    ENCODER,
+    EXEMPLARS,
+    PROBE,
+    SERVING_FILES,
+    load_bundle,
+    load_decoder,
+)
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
+from model_store.exemplars import exemplars_from_bytes
 from model_store.manifest import Manifest, sha256
 from producer.errors import BundleInvalid
-from tests.tiny_model import N_CLUSTERS, TinyBundle, described, make_tiny_bundle, tiny_model, tiny_pixels
+from tests.tiny_model import TinyBundle, described, make_tiny_bundle, tiny_model, tiny_pixels
 
 
 def load(manifest: Manifest, files: Mapping[str, bytes]) -> None:
@@ -43,10 +53,18 @@ def test_a_loaded_bundle_predicts_as_the_model_that_was_packed(tiny_bundle: Tiny
 
 
 def test_exemplars_are_pictures_of_the_corpus(tiny_bundle: TinyBundle) -> None:
-    clusters = json.loads(tiny_bundle[1][CLUSTERS])
+    exemplars = exemplars_from_bytes(tiny_bundle[1][EXEMPLARS])
 
-    assert len(clusters) == N_CLUSTERS
-    assert all(name.endswith(".png") for cluster in clusters for name in cluster["exemplars"])
+    assert list(exemplars) == [cluster["id"] for cluster in json.loads(tiny_bundle[1][CLUSTERS])["clusters"]]
+    assert all(name.endswith(".png") for names in exemplars.values() for name in names)
+
+
+def test_no_file_that_the_manifest_lists_names_a_picture(tiny_bundle: TinyBundle) -> None:
+    manifest, files = tiny_bundle
+    names = {name for of_one in exemplars_from_bytes(files[EXEMPLARS]).values() for name in of_one}
+
+    assert EXEMPLARS not in manifest.files
+    assert not any(name.encode() in files[file] for file in manifest.files for name in names)
 
 
 @pytest.mark.parametrize("name", SERVING_FILES)
@@ -108,11 +126,21 @@ def test_clusterer_files_that_lack_an_array_are_refused(tiny_bundle: TinyBundle,
 
 
 def test_a_bundle_that_does_not_name_every_centroid_is_refused(tiny_bundle: TinyBundle) -> None:
-    clusters: list[object] = json.loads(tiny_bundle[1][CLUSTERS])
+    clusters: list[object] = json.loads(tiny_bundle[1][CLUSTERS])["clusters"]
 
     for wrong in (clusters[:-1], clusters[::-1], []):
         with pytest.raises(BundleInvalid, match=r"clusters\.json .* does not name every centroid"):
-            load(*with_file(tiny_bundle, CLUSTERS, json.dumps(wrong).encode()))
+            load(*with_file(tiny_bundle, CLUSTERS, json.dumps({"clusters": wrong}).encode()))
+
+
+def test_the_plain_list_of_clusters_of_version_0_1_is_still_read(tiny_bundle: TinyBundle) -> None:
+    clusters = json.loads(tiny_bundle[1][CLUSTERS])["clusters"]
+
+    manifest, files = with_file(tiny_bundle, CLUSTERS, json.dumps(clusters).encode())
+    bundle = load_bundle(manifest.to_bytes(), files, sha256(manifest.to_bytes()), "cpu")
+
+    assert [entry.id for entry in bundle.clusters] == [cluster["id"] for cluster in clusters]
+    assert bundle.retired == ()
 
 
 def test_the_decoder_is_restored(tiny_bundle: TinyBundle) -> None:

@@ -9,7 +9,7 @@ from model_store.layout import Layout
 from model_store.ledger import SCHEMA, Ledger, LedgerRow
 from model_store.object_store import MemoryStore
 from producer.contracts import Cluster, Failure, ImageRef, Input, ModelStamp, Result
-from producer.ulid import new_ulid
+from producer.ulid import new_ulid, ulid_time
 
 HOUR_S = 3600
 START_S = 1_790_000_000
@@ -108,14 +108,25 @@ def test_rows_come_oldest_message_first_over_many_parts(ledger: Ledger) -> None:
     assert [row.ref.image_id for row in ledger.rows()] == [f"img_{n:03}" for n in range(150)]
 
 
-def test_rows_after_a_part_leave_out_that_part_and_those_before(ledger: Ledger) -> None:
-    messages = [new_ulid(START_S + n * HOUR_S) for n in range(3)]
+def test_rows_since_a_day_leave_out_the_days_before(ledger: Ledger) -> None:
+    messages = [new_ulid(START_S + n * 24 * HOUR_S) for n in range(3)]
     for n, message_id in enumerate(messages):
         append(ledger, message_id, f"img_{n}")
 
-    rows = ledger.rows(start_after=Layout("default").ledger_part(messages[1]))
+    rows = ledger.rows(since=ulid_time(messages[1]).date())
 
-    assert [row.ref.image_id for row in rows] == ["img_2"]
+    assert [row.ref.image_id for row in rows] == ["img_1", "img_2"]
+
+
+def test_a_part_of_an_earlier_version_lacks_a_column_and_is_read(store: MemoryStore, ledger: Ledger) -> None:
+    append(ledger, MESSAGE, "img_1")
+    key, buffer = Layout("default").ledger_part(MESSAGE), io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(store.get(key).data)).drop_columns(["residual"]), buffer)
+    store.put(key, buffer.getvalue())
+
+    [table] = ledger.tables(["image_id", "residual"])
+
+    assert table.to_pylist() == [{"image_id": "img_1", "residual": None}]
 
 
 def test_an_empty_ledger_has_no_rows(ledger: Ledger) -> None:

@@ -57,7 +57,7 @@ def test_an_unknown_architecture_is_refused_by_name(tiny_bundle: TinyBundle) -> 
 def test_verify_passes_the_described_file_through(tiny_bundle: TinyBundle) -> None:
     manifest, files = tiny_bundle
 
-    assert all(manifest.verify(name, data) is data for name, data in files.items())
+    assert all(manifest.verify(name, data) is data for name, data in files.items() if name in manifest.files)
 
 
 @pytest.mark.parametrize("alter", [lambda data: data[:-1], lambda data: data + b"\0", lambda _: b""])

@@ -50,7 +50,10 @@ def test_a_version_is_seen_only_when_all_its_files_are_there(tiny_bundle: TinyBu
     Registry(store, "default").publish(manifest.model_copy(update={"version": "v1"}), files)
 
     *parts, (last, seen_at_last) = store.seen
-    assert {key for key, _ in parts} == {LAYOUT.model("v1", name) for name in EVERY_FILE}
+    assert {key for key, _ in parts} == {
+        LAYOUT.exemplars("v1"),
+        *(LAYOUT.model("v1", name) for name in EVERY_FILE),
+    }
     assert all(seen == [] for _, seen in parts)
     assert (last, seen_at_last) == (LAYOUT.model("v1", MANIFEST), ["v1"])
 

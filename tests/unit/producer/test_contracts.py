@@ -29,7 +29,7 @@ def test_message_of_the_design_is_valid() -> None:
     text = """
     {"schema_version": 1, "message_id": "01JDC4QJ5N3Y8R6W2K7V9ZXABC", "collection": "default",
      "lane": "interactive", "submitted_at": "2026-11-23T10:00:00Z", "job_id": null, "traceparent": null,
-     "expires_at": null,
+     "expires_at": null, "reclassify": false,
      "images": [{"image_id": "img_1", "bucket": "uploads", "key": "a/b.jpg", "version_id": null,
                  "etag": null, "allow_training": true}], "signature": null}
     """

@@ -9,6 +9,7 @@ from model_store.bundle import (
     CLUSTERS,
     DECODER,
     ENCODER,
+    EXEMPLARS,
     MODEL_CARD,
     PROBE,
     REFERENCE,
@@ -16,8 +17,10 @@ from model_store.bundle import (
     load_decoder,
 )
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
+from model_store.exemplars import exemplars_from_bytes
 from model_store.layout import MANIFEST
 from model_store.manifest import Gate, Manifest
+from model_store.membership import Membership
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from producer.errors import TrainingFailed
@@ -78,8 +81,9 @@ def digests(
 def test_a_run_gives_every_file_of_a_bundle(trained: Trained) -> None:
     expected = {*SERVING_FILES, DECODER, REFERENCE, MODEL_CARD}
 
-    assert set(trained.files) == set(trained.manifest.files) == expected
-    assert set(trained.all_files()) == expected | {MANIFEST}
+    assert set(trained.manifest.files) == expected
+    assert set(trained.files) == expected | {EXEMPLARS}
+    assert set(trained.all_files()) == expected | {EXEMPLARS, MANIFEST}
     assert Manifest.from_bytes(trained.all_files()[MANIFEST]) == trained.manifest
 
 
@@ -124,13 +128,22 @@ def test_a_tenth_is_held_out_and_fits_nothing(trained: Trained) -> None:
 
 
 def test_every_cluster_is_named_once_with_the_pictures_nearest_to_it(trained: Trained) -> None:
-    clusters = json.loads(trained.files[CLUSTERS])
+    clusters = json.loads(trained.files[CLUSTERS])["clusters"]
+    exemplars = exemplars_from_bytes(trained.files[EXEMPLARS])
 
     assert len({cluster["id"] for cluster in clusters}) == 3
     for index, cluster in enumerate(clusters):
         members = np.flatnonzero(trained.assignment.indices == index)
         nearest = members[trained.assignment.distances[members].argmin()]
-        assert cluster["exemplars"][0] == f"{nearest}.png"
+        assert exemplars[cluster["id"]][0] == f"{nearest}.png"
+
+
+def test_a_model_knows_which_pictures_it_learnt_from(trained: Trained) -> None:
+    members = Membership.of_reference(trained.files[REFERENCE])
+
+    assert members is not None
+    assert "0.png" in members
+    assert "another.png" not in members
 
 
 def test_equal_seeds_give_equal_files(trained: Trained) -> None:

@@ -143,3 +143,25 @@ def test_a_champion_that_no_pinned_key_signed_does_not_replace_the_old_one(shop:
         assert cache.get("default", 5).stamp.version == "v1"
         serve_signed("v3")
         eventually(lambda: cache.get("default", 5).stamp.version == "v3")
+
+
+def test_refused_champions_are_counted_once_each_and_told_with_their_reason(shop: Shop) -> None:
+    shop.serve("v1")
+    assert shop.version() == "v1"
+    assert shop.cache.refused() == {}
+    shop.cache.close()  # only the looks below count
+    slot = shop.cache._slots["default"]
+    for version in ("v2", "v3"):
+        shop.publish(version)
+        shop.registry.promote(version)
+        shop.store.delete(Layout("default").model(version, "pca.safetensors"))
+        for _ in range(3):
+            slot.said_at = float("-inf")
+            shop.cache._look("default", slot)
+    refusal = shop.cache.refused()["default"]
+    assert (refusal.total, refusal.generation) == (2, 3)
+    assert "v3 lacks pca.safetensors" in refusal.reason
+    shop.registry.rollback()
+    shop.registry.promote("v1")
+    shop.cache._look("default", slot)
+    assert shop.cache.refused()["default"] == (2, None, "")

@@ -1,0 +1,149 @@
+"""The champion, as far as its successor must know it: where it puts the pictures of the successor's corpus.
+
+Both are shown the same pictures, each as its own preprocess wants them, so that they may differ in input
+size, recipe and architecture.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from model_store.autoencoder import Decoder
+from model_store.bundle import REFERENCE, Bundle, load_decoder
+from model_store.membership import name_hashes
+from model_store.preprocess import Preprocess
+from model_store.registry import Registry, Target
+from training.corpus import Corpus
+
+BATCH: Final = 256
+FAR_QUANTILE: Final = 0.999
+MIN_SEEN_PER_CLUSTER: Final = 5  # fewer pictures that both learned from compare nothing
+
+Reread = Callable[[Preprocess], Corpus]
+"""Decodes the corpus anew for another preprocess; pictures that are gone meanwhile are missing from it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predecessor:
+    """A champion and its view of a corpus of N pictures."""
+
+    bundle: Bundle
+    decoder: Decoder
+    pixels: NDArray[np.uint8]  # (M, S, S, 3), decoded for it
+    rows: NDArray[np.intp]  # (M,), ascending: which rows of the corpus these are
+    labels: NDArray[np.int64]  # (N,), nearest cluster; -1 if it could not see the picture
+    unknown: NDArray[np.bool_]  # (N,), what it could not see included
+    far: NDArray[np.bool_]  # (N,), beyond the p99.9 distance of its own pictures
+    seen: NDArray[np.bool_]  # (N,), it learned from the picture
+    taken: frozenset[str]  # ids of clusters of all models there were
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Give the ids of its clusters, by index."""
+        return tuple(entry.id for entry in self.bundle.clusters)
+
+    @property
+    def side(self) -> int:
+        """Give the side of its input, in pixels."""
+        return self.bundle.manifest.preprocess.input_size
+
+    def anchors(self, names: Sequence[str], at_most: int) -> NDArray[np.intp]:
+        """Choose the rows that are compared: by a hash of their names, so always the same.
+
+        Only pictures that it learned from, if there are enough of them; else any that it could see.
+        """
+        visible = self.labels >= 0
+        both = visible & self.seen
+        enough = both.sum() >= MIN_SEEN_PER_CLUSTER * len(self.ids)
+        rows = np.flatnonzero(both if enough else visible)
+        order = by_hash([names[int(row)] for row in rows], "anchor")
+        return np.sort(rows[order[:at_most]])
+
+    def shown(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """Give those of the rows that it could see, and what it sees: (R,), (R, S, S, 3)."""
+        own = np.searchsorted(self.rows, rows)
+        found = (own < len(self.rows)) & (self.rows[np.minimum(own, len(self.rows) - 1)] == rows)
+        return rows[found], np.array(self.pixels[own[found]])
+
+
+def load_predecessor(
+    registry: Registry, champion: Target, corpus: Corpus, preprocess: Preprocess, reread: Reread, device: str
+) -> Predecessor:
+    """Load the champion and show it the corpus.
+
+    Args:
+        registry: of the collection.
+        champion: what is loaded.
+        corpus: of the successor.
+        preprocess: that it was decoded with.
+        reread: decodes it anew; called only if the champion has another preprocess.
+        device: where it computes.
+
+    Raises:
+        BundleInvalid: it may not serve.
+    """
+    bundle = registry.load(champion, device)
+    own = corpus if bundle.manifest.preprocess == preprocess else reread(bundle.manifest.preprocess)
+    return view(
+        bundle,
+        load_decoder(bundle.manifest, registry.decoder(champion.version)),
+        registry.file(champion.version, REFERENCE),
+        corpus.names,
+        own,
+        registry.cluster_ids(),
+    )
+
+
+def view(
+    bundle: Bundle,
+    decoder: Decoder,
+    reference: bytes,
+    names: Sequence[str],
+    own: Corpus,
+    taken: Collection[str] = (),
+) -> Predecessor:
+    """Show a loaded champion the corpus.
+
+    Args:
+        bundle: the champion.
+        decoder: its other half.
+        reference: its `reference.safetensors`.
+        names: (N,) of the corpus.
+        own: the same pictures decoded for it; some may be missing.
+        taken: ids of clusters of all models there were.
+    """
+    place = {name: row for row, name in enumerate(own.names)}
+    visible = [row for row, name in enumerate(names) if name in place]
+    rows = np.array(visible, np.intp)
+    own_rows = np.array([place[names[row]] for row in visible], np.intp)
+    pixels = own.pixels if len(own) == len(names) == len(rows) else own.pixels[own_rows]
+    nearest, score = np.full(len(names), -1, np.int64), np.full(len(names), np.inf)
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        answer = bundle.predict(np.array(pixels[start : start + BATCH]))
+        nearest[part] = answer.nearest[:, 0]
+        score[part] = answer.distances[:, 0] / bundle.clusterer.unknown_distance[answer.nearest[:, 0]]
+    arrays = safetensors.numpy.load(reference)
+    usual = bundle.clusterer.assign(arrays["projections"])
+    usual_score = usual.distances / bundle.clusterer.unknown_distance[usual.indices]
+    far_score = max(1.0, float(np.quantile(usual_score, FAR_QUANTILE, method="higher")))
+    return Predecessor(
+        bundle=bundle,
+        decoder=decoder,
+        pixels=pixels,
+        rows=rows,
+        labels=nearest,
+        unknown=score > 1,
+        far=score > far_score,
+        seen=np.isin(name_hashes(names), arrays.get("seen", np.zeros(0, np.uint64))),
+        taken=frozenset({*taken, *bundle.retired, *(entry.id for entry in bundle.clusters)}),
+    )
+
+
+def by_hash(names: Sequence[str], salt: str) -> NDArray[np.intp]:
+    """Order rows by the hash of their names: a fixed shuffle, of which a longer list keeps the most."""
+    return np.argsort(name_hashes(names, salt), kind="stable")

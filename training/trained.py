@@ -1,0 +1,48 @@
+"""What a training run leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store import bundle
+from model_store.bundle import Bundle
+from model_store.clusterer import Assignment, Clusterer
+from model_store.layout import MANIFEST
+from model_store.manifest import Gate, Manifest, sha256
+from training.fit import FittedAutoencoder
+from training.identity import Matched
+from training.promotion import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run: a bundle's files, and what reports are drawn from."""
+
+    manifest: Manifest
+    files: dict[str, bytes]  # all but manifest.json
+    fitted: FittedAutoencoder
+    clusterer: Clusterer
+    quality: Quality
+    held_out: NDArray[np.intp]  # rows of the corpus
+    assignment: Assignment  # of every row
+    matched: Matched  # the clusters' ids and lineage
+    moved: float  # share of the anchors whose id changed; 0 without a predecessor
+
+    def with_gates(self, gates: Sequence[Gate]) -> "Trained":
+        """Put the verdict into the manifest."""
+        return replace(self, manifest=self.manifest.model_copy(update={"gates": tuple(gates)}))
+
+    def load(self, device: str = "cpu") -> Bundle:
+        """Build the model from its files, as a worker would.
+
+        Raises:
+            BundleInvalid: it does not answer its probe.
+        """
+        data = self.manifest.to_bytes()
+        return bundle.load_bundle(data, self.files, sha256(data), device)
+
+    def all_files(self) -> dict[str, bytes]:
+        """Give the bundle as a folder holds it, with `manifest.json`."""
+        return {**self.files, MANIFEST: self.manifest.to_bytes()}

@@ -1,0 +1,89 @@
+"""Writes what became of one message: results for people, rows for the ledger, nothing of erased pictures."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from model_store.cluster_names import ClusterNames, Names
+from model_store.ledger import Ledger
+from model_store.object_store import ObjectStore
+from model_store.results import Results
+from model_store.shown_result import shown
+from model_store.tombstones import Tombstones
+from producer.contracts import ClassifyImages, Result
+from producer.errors import ShoalError
+
+log = structlog.get_logger(__name__)
+
+PREDICTED: Final = ("assigned", "unknown")
+
+
+class Recorder:
+    """What is kept of one collection. Thread-safe."""
+
+    def __init__(self, store: ObjectStore, collection: str, poll_s: float) -> None:
+        """Look at the names that people gave every `poll_s`."""
+        self._results = Results(store, collection)
+        self._ledger = Ledger(store, collection)
+        self._tombstones = Tombstones(store, collection)
+        self._names = ClusterNames(store, collection)
+        self._poll_s = poll_s
+        self._lock = threading.Lock()
+        self._known = Names()
+        self._read_at = float("-inf")
+
+    def record(
+        self,
+        message: ClassifyImages,
+        results: Sequence[Result],
+        projections: Sequence[NDArray[np.float32] | None],
+    ) -> None:
+        """Store the results of a message, in its order, and its part of the ledger.
+
+        When it returns, each picture has this result or a newer one; an erased picture has none, even if it
+        was erased meanwhile: either the look after writing sees its tombstone, or the erasure sees what was
+        written.
+
+        Raises:
+            StoreUnavailable, AccessDenied: some may be written; recording again completes it.
+        """
+        rows = [
+            row
+            for row in zip(message.images, results, projections, strict=True)
+            if row[1].status in PREDICTED or not message.reclassify  # renewed, or left as it is
+        ]
+        names = self._present_names()
+        ids = {ref.image_id for ref in message.images}
+        erased = self._tombstones.recent() & ids
+        while True:
+            kept = [row for row in rows if row[0].image_id not in erased]
+            self._results.save(shown(result, names) for _, result, _ in kept)
+            self._results.remove(erased)  # of an earlier delivery, which did not come this far
+            self._ledger.append(
+                message.message_id,
+                [ref for ref, _, _ in kept],
+                [result for _, result, _ in kept],
+                [projection for _, _, projection in kept],
+            )
+            late = (self._tombstones.now() & ids) - erased
+            if not late:
+                break
+            erased |= late
+        if erased:
+            log.info("erased pictures were passed over", pictures=len(erased))
+
+    def _present_names(self) -> Names:
+        """Give the names as of a moment ago; a store or file that fails leaves those known before."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= self._poll_s:
+                self._read_at = time.monotonic()
+                try:
+                    self._known = self._names.read()
+                except ShoalError as error:
+                    log.warning("the names of clusters cannot be read", reason=str(error))
+            return self._known
