@@ -10,7 +10,7 @@
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
   sweeps/{name}.json                            how far a sweep of the uploads has come
-.shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
+.shoal/probe/                                   scratch of the start-up probes (exclusion.py)
 ```
 """
 
@@ -25,7 +25,7 @@ from producer.ulid import PATTERN, ulid_time
 COLLECTION: Final = re.compile(NAME_PATTERN.strip("^$"))
 ULID: Final = re.compile(PATTERN.strip("^$"))
 MANIFEST: Final = "manifest.json"
-SCRATCH: Final = ".shoal/"  # no collection's name begins with a dot
+SCRATCH: Final = ".shoal/probe/"  # which every role may write; no collection's name begins with a dot
 AliasName = Literal["champion", "challenger", "previous"]
 
 
