@@ -32,7 +32,7 @@ def check_conditions(store: ObjectStore) -> None:
         ConfigurationError: the store gave back other bytes, or ignores conditions.
         TransientError, AccessDenied: it could not be asked.
     """
-    key, data = f"{SCRATCH}results/probe.json", b"{}"
+    key, data = f"{SCRATCH}conditions.json", b"{}"
     if not _refused(lambda: store.put(key, data, create_only=True)) and store.get(key).data != data:
         raise ConfigurationError("the store gives back other bytes than it was given")
     if not _refused(lambda: store.put(key, data, create_only=True)):
@@ -49,7 +49,7 @@ def check_exclusion(store: ObjectStore) -> None:
         TransientError, AccessDenied: it could not be asked.
     """
     for _ in range(ROUNDS):
-        key = f"{SCRATCH}aliases/probe-{uuid4().hex}.json"
+        key = f"{SCRATCH}race-{uuid4().hex}.json"
         try:
             etag = _race(store, key, None)
             _race(store, key, etag)

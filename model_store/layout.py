@@ -22,7 +22,7 @@
   runs/{slot}/members.bin                       sha256 of the id of each picture it learnt from
   drift.json                                    the latest reading, and since when there is an alarm
   sweeps/{name}.json                            how far a sweep of the uploads has come
-.shoal/{results,aliases}/probe*.json            scratch of the start-up probes (exclusion.py)
+.shoal/probe/                                   scratch of the start-up probes (exclusion.py)
 ```
 """
 
@@ -37,7 +37,7 @@ from producer.ulid import PATTERN, ulid_time
 COLLECTION: Final = re.compile(NAME_PATTERN.strip("^$"))
 ULID: Final = re.compile(PATTERN.strip("^$"))
 MANIFEST: Final = "manifest.json"
-SCRATCH: Final = ".shoal/"  # no collection's name begins with a dot
+SCRATCH: Final = ".shoal/probe/"  # which every role may write; no collection's name begins with a dot
 AliasName = Literal["champion", "challenger", "previous"]
 
 

@@ -6,12 +6,12 @@ from typing import Any, Final, get_args
 
 from console.access.credentials import Credentials, RoleCredentials
 from console.access.roles import ACCESS, Access, Area, Role
+from model_store.layout import SCRATCH
 from model_store.settings import StoreSettings
 
 READ: Final = ("s3:GetObject", "s3:GetObjectVersion")
 WRITE: Final = ("s3:PutObject",)
 REMOVE: Final = ("s3:DeleteObject", "s3:DeleteObjectVersion")
-PROBES: Final = ".shoal/probe/"  # written at start-up, to see what the store does
 ADMIN_ACTIONS: Final = ("Admin", "Read", "Write", "List", "Tagging")
 
 
@@ -46,7 +46,7 @@ def _statements(access: Access, store: StoreSettings) -> Iterator[dict[str, Any]
             yield _statement("Allow", actions, uploads)
     given = ((READ[:1], access.reads), (WRITE, access.writes), (REMOVE[:1], access.removes))
     if "list" in access.uploads:
-        yield _statement("Allow", (READ[0], *WRITE, REMOVE[0]), (f"{store.bucket}/{PROBES}*",))
+        yield _statement("Allow", (READ[0], *WRITE, REMOVE[0]), (f"{store.bucket}/{SCRATCH}*",))
     for actions, areas in given:
         if areas:
             yield _statement("Allow", actions, (_resource(store.bucket, area) for area in areas))

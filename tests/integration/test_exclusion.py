@@ -66,7 +66,7 @@ def test_a_store_whose_writes_exclude_passes_and_keeps_no_trace(s3_store: S3Stor
     check_conditions(s3_store)
     check_conditions(s3_store)
 
-    assert [info.key for info in s3_store.list(".shoal/")] == [".shoal/results/probe.json"]
+    assert [info.key for info in s3_store.list(".shoal/")] == [".shoal/probe/conditions.json"]
 
 
 def test_a_store_that_ignores_a_condition_is_found_out(heedless: FaultyProxy, stack: Stack) -> None:

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from console.guarded_process import GuardedProcess
@@ -28,15 +29,21 @@ class Secured:
     ca_file: Path
     fronts: Mapping[str, str]  # address of a server -> that of the TLS in front of it
     workdir: Path
+    signing_key: str = field(default_factory=lambda: secrets.token_hex(32))
 
     def environment(self, role: str, **more: str) -> dict[str, str]:
         told = {name: self._fronted(value) for name, value in self.servers.environment(role).items()}
         ca_files = {"SHOAL_BROKER__CA_FILE": str(self.ca_file), "SHOAL_STORE__CA_FILE": str(self.ca_file)}
-        return {**os.environ, **told, **ca_files, "OMP_NUM_THREADS": "1", **more}
+        signed = {"SHOAL_BROKER__SIGNING_KEYS": json.dumps([f"key-1:{self.signing_key}"])}
+        return {**os.environ, **told, **ca_files, **signed, "OMP_NUM_THREADS": "1", **more}
 
     def settings(self, role: str) -> tuple[BrokerSettings, StoreSettings]:
         env = self.environment(role)
-        broker = {"url": env["SHOAL_BROKER__URL"], "ca_file": self.ca_file}
+        broker = {
+            "url": env["SHOAL_BROKER__URL"],
+            "ca_file": self.ca_file,
+            "signing_keys": json.loads(env["SHOAL_BROKER__SIGNING_KEYS"]),
+        }
         keys = {
             name: env[f"SHOAL_STORE__{name.upper()}"] for name in ("endpoint", "access_key", "secret_key")
         }
@@ -84,7 +91,8 @@ class Secured:
     def secrets(self) -> dict[str, str]:
         """List all that must stand nowhere, by what it is."""
         kept = json.loads((self.servers.files / "credentials.json").read_text())
-        return {f"{role} {name}": secret for role, own in kept.items() for name, secret in own.items()}
+        keys = {f"{role} {name}": secret for role, own in kept.items() for name, secret in own.items()}
+        return {**keys, "signing key": self.signing_key}
 
     def _fronted(self, value: str) -> str:
         for address, front in self.fronts.items():
