@@ -24,6 +24,7 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "clusters": "clusters",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

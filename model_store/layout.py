@@ -7,6 +7,7 @@
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why
   models/{version}/                             write-once; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
+  aliases/moves/{generation}.json               every champion there was, and why; write-once
   clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
 ```
@@ -70,6 +71,14 @@ class Layout:
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""
         return f"{self.collection}/aliases/{name}.json"
+
+    def alias_move(self, generation: int) -> str:
+        """Where it is kept who became champion with this generation, and why."""
+        return f"{self.alias_moves()}{generation:08d}.json"
+
+    def alias_moves(self) -> str:
+        """Prefix of the champions there were; they sort by generation."""
+        return f"{self.collection}/aliases/moves/"
 
     def cluster_names(self) -> str:
         """Where the names and merges that people gave lie."""

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from pydantic import Field, ValidationError
 
-from model_store.bundle import CLUSTERS, DECODER, SERVING_FILES, Bundle, ClusterFile, load_bundle
+from model_store.bundle import DECODER, SERVING_FILES, Bundle, load_bundle
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, Part, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -74,22 +74,6 @@ class Registry:
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
                 log.warning("a version is passed over", key=key, reason=str(error))
 
-    def cluster_ids(self) -> frozenset[str]:
-        """List the ids of the clusters of every version, whether it was ever promoted or not."""
-        listed = self._store.list(self._layout.models())
-        gets = [Get(info.key) for info in listed if info.key.endswith("/" + CLUSTERS)]
-        ids: set[str] = set()
-        for position, found in self._store.get_many(gets):
-            if not isinstance(found, StoredObject):
-                raise found
-            try:
-                named = ClusterFile.from_bytes(found.data)
-            except ValueError as error:
-                log.warning("a version is passed over", key=gets[position].key, reason=str(error))
-                continue
-            ids |= {*named.retired, *(entry.id for entry in named.clusters)}
-        return frozenset(ids)
-
     def manifest(self, version: str) -> tuple[Manifest, Target]:
         """Read one version's description.
 
@@ -149,6 +133,11 @@ class Registry:
                 f"the champion {champion.version} has nothing to go back to: promote a version by its name"
             )
         return self._move(champion.previous, reason, champion.generation, back=True)
+
+    def moves(self) -> Iterator[Alias]:
+        """List every champion there was, oldest first, each with the reason why it became one."""
+        for info in self._store.list(self._layout.alias_moves()):
+            yield Alias.model_validate_json(self._store.get(info.key).data)
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
@@ -212,6 +201,7 @@ class Registry:
             except PreconditionFailed:
                 continue
             self._note_previous(before)
+            self._store.put(self._layout.alias_move(alias.generation), alias.model_dump_json().encode())
             return alias
         raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
 

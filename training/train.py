@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store import bundle
+from model_store.autoencoder import Decoder, Encoder
 from model_store.manifest import FileEntry, Manifest, Snapshot, libraries, new_version, sha256
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
@@ -103,7 +104,8 @@ def train(
     started = time.monotonic()
     labels = Labels.read(settings.labels_file)
     split = _split(corpus.names, settings)
-    fitted = _fit(corpus, split, settings, progress)
+    start = predecessor.weights(settings.fit) if predecessor else None
+    fitted = _fit(corpus, split, settings, progress, start)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
@@ -203,7 +205,13 @@ def _trimmed(rows: NDArray[np.intp], predecessor: Predecessor | None, max_trimme
     return rows[~far] if far.mean() <= max_trimmed else rows
 
 
-def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progress) -> FittedAutoencoder:
+def _fit(
+    corpus: Corpus,
+    split: _Split,
+    settings: TrainSettings,
+    progress: Progress,
+    start: tuple[Encoder, Decoder] | None,
+) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
         corpus.pixels,
@@ -212,6 +220,7 @@ def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progr
         rows=split.rows,
         validation_rows=split.held_out,
         on_step=progress.advance,
+        start=start,
     )
     last = fitted.history[-1]
     progress.note(
