@@ -53,8 +53,8 @@ def diff_page(diff: Diff, label: Label, thumbnails: Mapping[str, Thumbnail]) -> 
         (f"{found.share_moved:.1%}", "of pictures get another id"),
         (f"{found.n_moved:,}", f"of {found.n:,} pictures move"),
         (str(fates.count("kept")), "clusters keep their id"),
-        (f"+{fates.count('new')}", "new clusters"),
-        (f"{MINUS}{fates.count('gone')}", "clusters gone"),
+        (str(fates.count("new")), "new clusters"),
+        (str(fates.count("gone")), "clusters gone"),
     )
     most = max((max(c.n_before, c.n_after) for c in found.clusters), default=1)
     shown = [_flow(flow, label, thumbnails) for flow in found.flows]
@@ -92,7 +92,7 @@ def _cluster(change: Change, label: Label, most: int) -> str:
     return (
         f'<div class="row">{mark}<span>{_name(change.id, label)}</span>'
         f'<span class="bars">{bars}</span><span class="n">{change.n_before} → {change.n_after} '
-        f'<span class="soft">({delta:+d})</span></span></div>'
+        f'<span class="soft">({f"{delta:+d}" if delta else "="})</span></span></div>'
     )
 
 
@@ -113,11 +113,12 @@ def _flow(flow: Flow, label: Label, thumbnails: Mapping[str, Thumbnail]) -> str:
         _picture(name, thumbnails[name]) for name in flow.pictures[:SHOWN_PER_FLOW] if name in thumbnails
     )
     more = len(flow.pictures) - SHOWN_PER_FLOW
+    count = "1 picture" if len(flow.pictures) == 1 else f"{len(flow.pictures):,} pictures"
     rest = f'<p class="soft">and {more:,} more</p>' if more > 0 else ""
     return (
         f'<section class="flow"><h3><span class="from">{_name(flow.before, label)}</span><span>→</span>'
         f'<span class="to">{_name(flow.after, label)}</span>'
-        f'<span class="count soft">{len(flow.pictures):,} pictures</span></h3>'
+        f'<span class="count soft">{count}</span></h3>'
         f'<div class="pictures">{pictures}</div>{rest}</section>'
     )
 
