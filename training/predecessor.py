@@ -74,6 +74,11 @@ class Predecessor:
         order = by_hash([names[int(row)] for row in rows], "anchor")
         return np.sort(rows[order[:at_most]])
 
+    def trimmed(self, rows: NDArray[np.intp], at_most: float) -> NDArray[np.intp]:
+        """Leave out rows far from all it knows; none if they are a larger share: then it is a new kind."""
+        far = self.far[rows] & (self.labels[rows] >= 0)
+        return rows[~far] if far.mean() <= at_most else rows
+
     def shown(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """Give those of the rows that it could see, and what it sees: (R,), (R, S, S, 3)."""
         own = np.searchsorted(self.rows, rows)

@@ -109,7 +109,7 @@ def train(
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
-    rows = _trimmed(split.rows, predecessor, settings.max_trimmed)
+    rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
     clusterer = fit_clusterer(
         embeddings[rows],
         embeddings[split.held_out],
@@ -195,14 +195,6 @@ def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
     order = by_hash(names, "held out")
     n_held_out = max(4, round(n * settings.held_out))
     return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
-
-
-def _trimmed(rows: NDArray[np.intp], predecessor: Predecessor | None, max_trimmed: float) -> NDArray[np.intp]:
-    """Leave out what is far from all that the champion knows, unless so much is that it is a new kind."""
-    if predecessor is None:
-        return rows
-    far = predecessor.far[rows] & (predecessor.labels[rows] >= 0)
-    return rows[~far] if far.mean() <= max_trimmed else rows
 
 
 def _fit(
