@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.gates [--tries 20] [--photos ../shared/data/photos]
 
-Every try is a champion and a candidate of their own seeds, tiny encoders on drawn pictures of four kinds, or on
-the photographs of a folder. What is spoilt is what a candidate learns from, or a step of its training; it is
-judged on the same clean held-out pictures as its champion.
+Every try is a champion and a candidate of their own seeds, tiny encoders on drawn pictures of four kinds, or
+on the photographs of a folder. What is spoilt is what a candidate learns from, or a step of its training; it
+is judged on the same clean held-out pictures as its champion.
 """
 
 import argparse
