@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from benchmarks.gates import shown_to
 from model_store.cluster_names import ClusterNames
@@ -25,6 +27,8 @@ from training.dataset import from_folder
 from training.evaluate import agreement
 from training.progress import Silent
 from training.promotion import PromotionPolicy, decide
+from training.recipes import distilled
+from training.teachers import LITE0, Teacher, load_teacher
 from training.train import Trained, TrainSettings, train
 
 
@@ -62,6 +66,23 @@ class Bench:
             return trained
         verdict = decide(trained.quality, compare(trained, predecessor, corpus, chosen), PromotionPolicy())
         return trained.with_gates(verdict.gates)
+
+
+class Remembering:
+    """The teacher, asked once for each picture: all trainings here are of the same ones."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+        self._known: dict[bytes, NDArray[np.float32]] = {}
+
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give features (M, T)."""
+        keys = [picture.tobytes() for picture in pixels]
+        missing = [row for row, key in enumerate(keys) if key not in self._known]
+        if missing:
+            found = self._teacher.features(pixels[missing])
+            self._known.update({keys[row]: feature for row, feature in zip(missing, found, strict=True)})
+        return np.stack([self._known[key] for key in keys])
 
 
 def without(corpus: Corpus, kind: str) -> Corpus:
@@ -111,6 +132,9 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=(24, 48, 96))
     asked = parser.parse_args()
     bench = Bench(asked.steps, tuple(asked.widths))
+    torch.set_num_threads(1)
+    teacher = Remembering(load_teacher(LITE0, torch.device("cpu")))
+    distilled.load_teacher = lambda *_: teacher  # type: ignore[assignment, return-value]
     with tempfile.TemporaryDirectory() as workdir:
         all_kinds = from_folder(asked.photos, Preprocess(), DecodeLimits(), Path(workdir))
         kinds = sorted({name.split("/")[0] for name in all_kinds.names})
