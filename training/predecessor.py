@@ -58,9 +58,13 @@ class Predecessor:
 
     def weights(self, settings: FitSettings) -> tuple[Encoder, Decoder] | None:
         """Give its weights for a successor of the same kind to start from, if that is wanted."""
+        wanted = settings.from_champion and self.is_of(settings)
+        return (self.bundle.predictor.encoder, self.decoder) if wanted else None
+
+    def is_of(self, settings: FitSettings) -> bool:
+        """Tell whether its recipe and architecture are these."""
         manifest = self.bundle.manifest
-        same = (manifest.recipe, manifest.architecture) == (settings.recipe, settings.architecture)
-        return (self.bundle.predictor.encoder, self.decoder) if same and settings.from_champion else None
+        return (manifest.recipe, manifest.architecture) == (settings.recipe, settings.architecture)
 
     def anchors(self, names: Sequence[str], at_most: int) -> NDArray[np.intp]:
         """Choose the rows that are compared: by a hash of their names, so always the same.
