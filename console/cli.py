@@ -28,6 +28,7 @@ COMMANDS: Final = MappingProxyType(
         "erase": "erase",
         "dead": "dead",
         "sweep": "sweep",
+        "clusters": "clusters",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

@@ -1,12 +1,15 @@
 """From what a person names (a folder, an array, a collection's ledger) to a corpus."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from console.store import Connection
 from model_store.images import ImageSource
 from model_store.ledger import Ledger
+from model_store.preprocess import Preprocess
 from model_store.s3 import S3Store
+from producer.contracts import ImageRef
 from producer.errors import TrainingFailed
 from training.corpus import Corpus
 from training.dataset import from_encoded, from_folder, from_npy
@@ -15,7 +18,9 @@ from training.settings import Settings
 from training.snapshot import read_originals, sample
 
 
-def corpus_of_path(path: Path, settings: Settings, workdir: Path, progress: Progress) -> Corpus:
+def corpus_of_path(
+    path: Path, settings: Settings, workdir: Path, progress: Progress, preprocess: Preprocess | None = None
+) -> Corpus:
     """Read a folder of pictures or an `.npy` of (N, H, W, 3) uint8.
 
     Raises:
@@ -23,36 +28,66 @@ def corpus_of_path(path: Path, settings: Settings, workdir: Path, progress: Prog
         TrainingFailed: no picture in it can be decoded.
     """
     progress.stage("read")
-    preprocess = settings.training.preprocess
+    preprocess = preprocess or settings.training.preprocess
     if path.suffix == ".npy":
         return from_npy(path, preprocess, workdir, on_progress=progress.advance)
     return from_folder(path, preprocess, settings.decode, workdir, on_progress=progress.advance)
 
 
 def corpus_of_ledger(
-    conn: Connection, collection: str, settings: Settings, workdir: Path, progress: Progress
+    conn: Connection,
+    collection: str,
+    settings: Settings,
+    workdir: Path,
+    progress: Progress,
+    preprocess: Preprocess | None = None,
 ) -> Corpus:
     """Read again the originals that a collection's ledger names.
 
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = sample(Ledger(conn.store, collection).rows(), settings.training.max_images)
-    if not refs:
-        raise TrainingFailed(
-            f"the ledger of {collection} names no usable picture yet: submit some, or train on a folder"
-        )
+    refs = _references(conn, collection, settings.training.max_images)
     progress.stage("read", len(refs))
-    with contextlib.ExitStack() as stack:
-        stores = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
-        for store in stores.values():
-            stack.callback(store.close)
+    with _uploads(settings) as images:
         return from_encoded(
-            read_originals(ImageSource(stores, settings.training.max_image_bytes), refs),
-            settings.training.preprocess,
+            read_originals(images, refs),
+            preprocess or settings.training.preprocess,
             settings.decode,
             workdir,
             source=f"the ledger of {collection}",
             total=len(refs),
             on_progress=progress.advance,
         )
+
+
+@contextlib.contextmanager
+def originals_of_ledger(
+    conn: Connection, collection: str, settings: Settings, at_most: int
+) -> Iterator[Iterator[tuple[str, bytes]]]:
+    """Open a stream of (image id, file) of pictures that a collection's ledger names; a fixed sample.
+
+    Raises:
+        TrainingFailed: the ledger names none that may be used.
+    """
+    refs = _references(conn, collection, at_most)
+    with _uploads(settings) as images:
+        yield read_originals(images, refs)
+
+
+def _references(conn: Connection, collection: str, at_most: int) -> list[ImageRef]:
+    refs = sample(Ledger(conn.store, collection).rows(), at_most)
+    if not refs:
+        raise TrainingFailed(
+            f"the ledger of {collection} names no usable picture yet: submit some, or train on a folder"
+        )
+    return refs
+
+
+@contextlib.contextmanager
+def _uploads(settings: Settings) -> Iterator[ImageSource]:
+    with contextlib.ExitStack() as stack:
+        stores = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
+        for store in stores.values():
+            stack.callback(store.close)
+        yield ImageSource(stores, settings.training.max_image_bytes)

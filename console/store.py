@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from model_store.cluster_history import ClusterHistory
+from model_store.cluster_names import ClusterNames
 from model_store.process_settings import ProcessSettings, load_settings
 from model_store.registry import Registry
 from model_store.results import Results
@@ -22,6 +24,14 @@ class Connection:
         """Give the models of a collection; `signer` signs what is published."""
         trusted = TrustedKeys(self.settings.store.trusted_keys)
         return Registry(self.store, collection, trusted=trusted, signer=signer)
+
+    def cluster_names(self, collection: str) -> ClusterNames:
+        """Give what people said of a collection's clusters."""
+        return ClusterNames(self.store, collection)
+
+    def cluster_history(self, collection: str) -> ClusterHistory:
+        """Give the clusters of all versions of a collection."""
+        return ClusterHistory(self.store, collection)
 
     def results(self, collection: str) -> Results:
         """Give the results of a collection."""

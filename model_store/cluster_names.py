@@ -11,7 +11,7 @@ know nothing of this file: it says how their clusters are shown. Changes are com
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -44,6 +44,32 @@ class Heir(NamedTuple):
     id: str
     of: str
     takes_name: bool  # it is the whole of the other; a part takes no name
+
+
+class Descended(Protocol):
+    """A cluster of a model, and those of the former model that it is made of."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def lineage(self) -> str:
+        """How it came about: survived, merged, split or new."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids, largest first."""
+
+
+def heirs(clusters: Iterable[Descended]) -> list[Heir]:
+    """List who inherits what people said of clusters: the merged take names, all with a new id merges."""
+    return [
+        Heir(cluster.id, parent, takes_name=cluster.lineage == "merged")
+        for cluster in clusters
+        for parent in cluster.parents
+        if cluster.lineage in {"merged", "split"} and cluster.id not in cluster.parents
+    ]
 
 
 class Names(BaseModel):

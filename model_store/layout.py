@@ -11,6 +11,7 @@
   ledger/compacted.json                         which erased pictures are out of every compacted day
   models/{version}/                             write-once but for manifest.sig; manifest.json last
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
+  aliases/moves/{generation}.json               every champion there was, and why; write-once
   clusters.json                                 names and merges given by people; compare-and-swap
   runs/{slot}.json                              one retraining run, created before it starts
   exemplars/{version}.json                      pictures nearest to its clusters' centres, but for erased ones
@@ -120,6 +121,14 @@ class Layout:
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""
         return f"{self.collection}/aliases/{name}.json"
+
+    def alias_move(self, generation: int) -> str:
+        """Where it is kept who became champion with this generation, and why."""
+        return f"{self.alias_moves()}{generation:08d}.json"
+
+    def alias_moves(self) -> str:
+        """Prefix of the champions there were; they sort by generation."""
+        return f"{self.collection}/aliases/moves/"
 
     def cluster_names(self) -> str:
         """Where the names and merges that people gave lie."""

@@ -52,8 +52,8 @@ class Predictor:
     def __init__(self, encoder: Encoder, clusterer: Clusterer, device: str) -> None:
         """Move everything to the device, in the layout it computes fastest in."""
         self.device = torch.device(device)
-        self._encoder = encoder.eval().requires_grad_(requires_grad=False)
-        self._encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.encoder = encoder.eval().requires_grad_(requires_grad=False)
+        self.encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean, self._components, self._centroids, self._quantiles, self._unknown_distance = (
             torch.from_numpy(array).to(self.device)
             for array in (
@@ -87,7 +87,7 @@ class Predictor:
             return embeddings
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self._encoder(to_images(pixels.to(self.device, non_blocking=True)))
+        embeddings: Tensor = self.encoder(to_images(pixels.to(self.device, non_blocking=True)))
         return embeddings
 
     def _predict(self, pixels: Tensor) -> Tensor:

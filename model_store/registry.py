@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
-from model_store.bundle import CLUSTERS, DECODER, EXEMPLARS, SERVING_FILES, Bundle, ClusterFile, load_bundle
+from model_store.bundle import DECODER, EXEMPLARS, SERVING_FILES, Bundle, load_bundle
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -86,22 +86,6 @@ class Registry:
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
                 log.warning("a version is passed over", key=key, reason=str(error))
 
-    def cluster_ids(self) -> frozenset[str]:
-        """List the ids of the clusters of every version, whether it was ever promoted or not."""
-        listed = self._store.list(self._layout.models())
-        gets = [Get(info.key) for info in listed if info.key.endswith("/" + CLUSTERS)]
-        ids: set[str] = set()
-        for position, found in self._store.get_many(gets):
-            if not isinstance(found, StoredObject):
-                raise found
-            try:
-                named = ClusterFile.from_bytes(found.data)
-            except ValueError as error:
-                log.warning("a version is passed over", key=gets[position].key, reason=str(error))
-                continue
-            ids |= {*named.retired, *(entry.id for entry in named.clusters)}
-        return frozenset(ids)
-
     def manifest(self, version: str) -> tuple[Manifest, Target]:
         """Read one version's description.
 
@@ -158,6 +142,11 @@ class Registry:
             )
         self.manifest(champion.previous.version)  # refused here rather than by every worker
         return self._move(champion.previous, reason, champion.generation, back=True)
+
+    def moves(self) -> Iterator[Alias]:
+        """List every champion there was, oldest first, each with the reason why it became one."""
+        for info in self._store.list(self._layout.alias_moves()):
+            yield Alias.model_validate_json(self._store.get(info.key).data)
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
@@ -242,6 +231,7 @@ class Registry:
             except PreconditionFailed:
                 continue
             self._note_previous(before)
+            self._store.put(self._layout.alias_move(alias.generation), alias.model_dump_json().encode())
             return alias
         raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
 

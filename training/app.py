@@ -16,7 +16,7 @@ from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
 from model_store.registry import Registry
 from model_store.s3 import S3Store
-from model_store.signature import Signer
+from model_store.signature import Signer, TrustedKeys
 from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
 from producer.errors import ShoalError
 from producer.leases import Leases
@@ -58,9 +58,8 @@ class Trainer:
 
     def backfill(self, collection: str, stop: threading.Event) -> Backfill:
         """Give the backfill of one collection."""
-        return Backfill(
-            self._store, Registry(self._store, collection), self._settings.training.backfill, stop
-        )
+        registry = Registry(self._store, collection, trusted=TrustedKeys(self._settings.store.trusted_keys))
+        return Backfill(self._store, registry, self._settings.training.backfill, stop)
 
     def close(self) -> None:
         """Let go of connections."""

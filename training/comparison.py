@@ -39,4 +39,5 @@ def compare(
         moved=trained.moved,
         unknown=float(predecessor.unknown[rows].mean()),
         latency=relative_latency(candidate, predecessor.bundle.predictor, corpus.pixels[rows], pixels),
+        same_kind=predecessor.is_of(settings.fit),
     )

@@ -48,6 +48,7 @@ def fit_autoencoder(
     validation_rows: NDArray[np.intp] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    start: tuple[Encoder, Decoder] | None = None,
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -59,6 +60,7 @@ def fit_autoencoder(
         validation_rows: which of `validation` to use, sorted; default: all.
         on_epoch: called after each epoch; an exception raised in it ends the run.
         on_step: called after each step with steps done and steps planned.
+        start: weights to begin with, of the same architecture; default: random ones.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -77,6 +79,9 @@ def fit_autoencoder(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
         objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
+        if start is not None:
+            objective.encoder.load_state_dict(start[0].state_dict())
+            objective.decoder.load_state_dict(start[1].state_dict())
         corpora = [
             Pictures(array, taken, objective.targets(array, taken))
             for array, taken in zip((pixels, validation), chosen, strict=True)

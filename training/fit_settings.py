@@ -39,6 +39,9 @@ class FitSettings(BaseModel):
     patience: int = Field(
         8, ge=1, description="epochs without gain in validation loss after which to stop, once past min_steps"
     )
+    from_champion: bool = Field(
+        True, description="start from the champion's weights where recipe and architecture are the same"
+    )
     random_state: int = Field(0, ge=0, description="seed of weights, order and views")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
 

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
 from model_store.bundle import ClusterEvent, Lineage
-from model_store.cluster_names import Heir
+from model_store.cluster_names import Heir, heirs
 from producer.ulid import ALPHABET
 
 LENGTH = 6  # 32 ** 6: a thousand million, so that chance does not bring one back
@@ -67,12 +67,7 @@ class Matched:
 
     def heirs(self) -> list[Heir]:
         """List who inherits what people said of clusters."""
-        return [
-            Heir(one.id, parent, takes_name=one.lineage == "merged")
-            for one in self.identities
-            for parent in one.parents
-            if one.lineage in {"merged", "split"} and one.id not in one.parents
-        ]
+        return heirs(self.identities)
 
 
 def fresh_ids(n: int, taken: Collection[str] = ()) -> list[str]:

@@ -4,7 +4,7 @@ Both are shown the same pictures, each as its own preprocess wants them, so that
 size, recipe and architecture.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,13 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from model_store.autoencoder import Decoder
+from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle import REFERENCE, Bundle, load_decoder
 from model_store.membership import name_hashes
 from model_store.preprocess import Preprocess
 from model_store.registry import Registry, Target
 from training.corpus import Corpus
+from training.fit_settings import FitSettings
 
 BATCH: Final = 256
 FAR_QUANTILE: Final = 0.999
@@ -39,7 +40,6 @@ class Predecessor:
     unknown: NDArray[np.bool_]  # (N,), what it could not see included
     far: NDArray[np.bool_]  # (N,), beyond the p99.9 distance of its own pictures
     seen: NDArray[np.bool_]  # (N,), it learned from the picture
-    taken: frozenset[str]  # ids of clusters of all models there were
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -47,9 +47,24 @@ class Predecessor:
         return tuple(entry.id for entry in self.bundle.clusters)
 
     @property
+    def taken(self) -> frozenset[str]:
+        """Give all ids that it knows to be taken: its own, and those of its forebears."""
+        return frozenset({*self.ids, *self.bundle.retired})
+
+    @property
     def side(self) -> int:
         """Give the side of its input, in pixels."""
         return self.bundle.manifest.preprocess.input_size
+
+    def weights(self, settings: FitSettings) -> tuple[Encoder, Decoder] | None:
+        """Give its weights for a successor of the same kind to start from, if that is wanted."""
+        wanted = settings.from_champion and self.is_of(settings)
+        return (self.bundle.predictor.encoder, self.decoder) if wanted else None
+
+    def is_of(self, settings: FitSettings) -> bool:
+        """Tell whether its recipe and architecture are these."""
+        manifest = self.bundle.manifest
+        return (manifest.recipe, manifest.architecture) == (settings.recipe, settings.architecture)
 
     def anchors(self, names: Sequence[str], at_most: int) -> NDArray[np.intp]:
         """Choose the rows that are compared: by a hash of their names, so always the same.
@@ -63,6 +78,11 @@ class Predecessor:
         order = by_hash([names[int(row)] for row in rows], "anchor")
         return np.sort(rows[order[:at_most]])
 
+    def trimmed(self, rows: NDArray[np.intp], at_most: float) -> NDArray[np.intp]:
+        """Leave out rows far from all it knows; none if they are a larger share: then it is a new kind."""
+        far = self.far[rows] & (self.labels[rows] >= 0)
+        return rows[~far] if far.mean() <= at_most else rows
+
     def shown(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """Give those of the rows that it could see, and what it sees: (R,), (R, S, S, 3)."""
         own = np.searchsorted(self.rows, rows)
@@ -71,7 +91,12 @@ class Predecessor:
 
 
 def load_predecessor(
-    registry: Registry, champion: Target, corpus: Corpus, preprocess: Preprocess, reread: Reread, device: str
+    registry: Registry,
+    champion: Target,
+    corpus: Corpus,
+    preprocess: Preprocess,
+    reread: Reread,
+    device: str,
 ) -> Predecessor:
     """Load the champion and show it the corpus.
 
@@ -94,7 +119,6 @@ def load_predecessor(
         registry.file(champion.version, REFERENCE),
         corpus.names,
         own,
-        registry.cluster_ids(),
     )
 
 
@@ -104,7 +128,6 @@ def view(
     reference: bytes,
     names: Sequence[str],
     own: Corpus,
-    taken: Collection[str] = (),
 ) -> Predecessor:
     """Show a loaded champion the corpus.
 
@@ -114,7 +137,6 @@ def view(
         reference: its `reference.safetensors`.
         names: (N,) of the corpus.
         own: the same pictures decoded for it; some may be missing.
-        taken: ids of clusters of all models there were.
     """
     place = {name: row for row, name in enumerate(own.names)}
     visible = [row for row, name in enumerate(names) if name in place]
@@ -140,7 +162,6 @@ def view(
         unknown=score > 1,
         far=score > far_score,
         seen=np.isin(name_hashes(names), arrays.get("seen", np.zeros(0, np.uint64))),
-        taken=frozenset({*taken, *bundle.retired, *(entry.id for entry in bundle.clusters)}),
     )
 
 

@@ -74,6 +74,7 @@ class Comparison:
     moved: float  # share of the anchors whose cluster id changes
     unknown: float  # share of the held-out pictures that the champion does not know
     latency: float  # time of a candidate's predict over the champion's
+    same_kind: bool = True  # of recipe and architecture: between others, unexplained variance means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,6 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
             new.smallest_size,
             min(policy.min_size, old.smallest_size),
         ),
-        _at_most(
-            "inertia",
-            "inertia over total variance",
-            new.unexplained,
-            old.unexplained * (1 + policy.inertia_slack),
-        ),
         _at_least("entropy", "entropy of the shares", new.entropy, old.entropy - policy.entropy_slack),
         _at_least(
             "separation",
@@ -167,6 +162,15 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
         ),
         _at_most("latency", "time of a predict, in the champion's,", comparison.latency, policy.max_latency),
     ]
+    if comparison.same_kind:
+        gates.append(
+            _at_most(
+                "inertia",
+                "inertia over total variance",
+                new.unexplained,
+                old.unexplained * (1 + policy.inertia_slack),
+            )
+        )
     if old.accuracy is not None and new.accuracy is not None:
         gates.append(_at_least("accuracy", "accuracy", new.accuracy, old.accuracy - policy.accuracy_slack))
     return gates

@@ -4,6 +4,7 @@ Agreement with the champion alone misses a collapse: a model whose embeddings al
 every picture as before. Hence the figures of the embedding and of the clusters.
 """
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -102,7 +103,7 @@ def unexplained(projections: NDArray[np.float32], distances: NDArray[np.float32]
 
 def entropy(found: NDArray[np.float64]) -> float:
     """Give the entropy of shares (K,) in [0, 1]: 1 if all clusters are alike, and of a single one."""
-    return _entropy(found) / np.log(len(found)) if len(found) > 1 else 1.0
+    return _entropy(found) / math.log(len(found)) if len(found) > 1 else 1.0
 
 
 def separation(centroids: NDArray[np.float32], distances: NDArray[np.float32]) -> float:

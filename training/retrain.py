@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from model_store.cluster_history import ClusterHistory
 from model_store.cluster_names import ClusterNames
 from model_store.images import ImageSource
 from model_store.ledger import Ledger
@@ -56,6 +57,7 @@ class Retraining:
         trusted = TrustedKeys(settings.store.trusted_keys)
         self._registry = Registry(store, collection, trusted=trusted, signer=signer)
         self._names = ClusterNames(store, collection)
+        self._history = ClusterHistory(store, collection)
         self._ledger = Ledger(store, collection)
         self._images = images
         self._settings = settings
@@ -116,7 +118,7 @@ class Retraining:
             collection=record.collection,
             parent=champion.version if champion else None,
             predecessor=predecessor,
-            taken=self._registry.cluster_ids(),
+            taken=self._history.ids(),
         )
         comparison = compare(trained, predecessor, corpus, settings) if predecessor else None
         verdict = decide(trained.quality, comparison, self._training.promotion)

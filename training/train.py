@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store import bundle
+from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle import listed
 from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
@@ -104,11 +105,12 @@ def train(
     started = time.monotonic()
     labels = Labels.read(settings.labels_file)
     split = _split(corpus.names, settings)
-    fitted = _fit(corpus, split, settings, progress)
+    start = predecessor.weights(settings.fit) if predecessor else None
+    fitted = _fit(corpus, split, settings, progress, start)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
-    rows = _trimmed(split.rows, predecessor, settings.max_trimmed)
+    rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
     clusterer = fit_clusterer(
         embeddings[rows],
         embeddings[split.held_out],
@@ -196,15 +198,13 @@ def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
     return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
 
 
-def _trimmed(rows: NDArray[np.intp], predecessor: Predecessor | None, max_trimmed: float) -> NDArray[np.intp]:
-    """Leave out what is far from all that the champion knows, unless so much is that it is a new kind."""
-    if predecessor is None:
-        return rows
-    far = predecessor.far[rows] & (predecessor.labels[rows] >= 0)
-    return rows[~far] if far.mean() <= max_trimmed else rows
-
-
-def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progress) -> FittedAutoencoder:
+def _fit(
+    corpus: Corpus,
+    split: _Split,
+    settings: TrainSettings,
+    progress: Progress,
+    start: tuple[Encoder, Decoder] | None,
+) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
         corpus.pixels,
@@ -213,6 +213,7 @@ def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progr
         rows=split.rows,
         validation_rows=split.held_out,
         on_step=progress.advance,
+        start=start,
     )
     last = fitted.history[-1]
     progress.note(

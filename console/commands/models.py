@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from console.commands.models_diff import diff
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
+from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.cluster_names import heirs
 from model_store.exclusion import check_exclusion
 from model_store.process_settings import load_settings
 from model_store.registry import Alias
@@ -24,6 +27,7 @@ models = typer.Typer(help="List, show, promote and roll back models.", no_args_i
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    models.command("diff")(diff)
     app.add_typer(models, name="models")
 
 
@@ -85,13 +89,39 @@ def show(version: str, collection: Collection = "default", as_json: AsJson = Fal
 def promote(
     version: str,
     collection: Collection = "default",
-    reason: Annotated[str, typer.Option(help="kept in the alias")] = "by hand",
+    reason: Annotated[str | None, typer.Option(help="kept for good; --force needs one")] = None,
+    force: Annotated[bool, typer.Option("--force", help="even if it did not pass its gates")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a version the champion; workers take it up within seconds."""
+    if force and not (reason or "").strip():
+        raise ConfigurationError("--force needs a --reason: it is kept, and somebody will ask")
     with connection() as conn:
         check_exclusion(conn.store)
-        _say(conn.registry(collection).promote(version, reason=reason), as_json)
+        registry = conn.registry(collection)
+        manifest, _ = registry.manifest(version)
+        failed = [gate.reason for gate in manifest.gates if not gate.passed]
+        if failed and not force:
+            raise ConfigurationError(
+                f"{version} did not pass its gates ({'; '.join(failed)}): look at `shoal models diff`, and "
+                "if it is right all the same, promote it with --force --reason '...'"
+            )
+        clusters = ClusterFile.from_bytes(registry.file(version, CLUSTERS)).clusters
+        conn.cluster_names(collection).inherit(heirs(clusters))
+        said = reason or "by hand"
+        _say(registry.promote(version, reason=f"forced: {said}" if failed else said), as_json)
+
+
+@models.command()
+def history(collection: Collection = "default", as_json: AsJson = False) -> None:
+    """List every champion there was, and why it became one."""
+    with connection() as conn:
+        moves = list(conn.registry(collection).moves())
+    if as_json:
+        print_json([move.model_dump(mode="json") for move in moves])
+        return
+    rows = [(m.generation, f"{m.moved_at:%Y-%m-%d %H:%M:%S}", m.version, m.reason) for m in moves]
+    table(f"champions of {collection}", ("generation", "since (UTC)", "version", "reason"), rows)
 
 
 @models.command()

@@ -12,12 +12,16 @@ from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
 from model_store.exclusion import check_exclusion
 from model_store.layout import Layout
+from model_store.predictor import best_device
+from model_store.preprocess import Preprocess
 from model_store.process_settings import load_settings
-from model_store.registry import Alias
+from model_store.registry import Alias, Registry
 from model_store.signature import Signer
 from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
-from producer.errors import ConfigurationError
+from producer.errors import BundleInvalid, ConfigurationError
 from producer.ulid import new_ulid
+from training.corpus import Corpus
+from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
 from training.settings import Settings
 from training.train import Trained
@@ -118,8 +122,13 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _train(source: Path, collection: str, settings: Settings, workdir: Path, bars: Progress) -> Trained:
     corpus = corpus_of_path(source, settings, workdir, bars)
-    kind = "npy" if source.suffix == ".npy" else "folder"
-    return train_model(corpus, settings.training, bars, source=kind, collection=collection)
+    return train_model(corpus, settings.training, bars, source=_kind(source), collection=collection)
+
+
+def _kind(source: Path | None) -> str:
+    if source is None:
+        return "ledger"
+    return "npy" if source.suffix == ".npy" else "folder"
 
 
 def _train_and_publish(
@@ -131,18 +140,41 @@ def _train_and_publish(
             check_exclusion(conn.store)
         registry = conn.registry(collection, signer)
         champion = registry.alias("champion")
-        if source is not None:
-            trained = _train(source, collection, settings, workdir, bars)
-        else:
-            corpus = corpus_of_ledger(conn, collection, settings, workdir, bars)
-            parent = champion.version if champion else None
-            trained = train_model(
-                corpus, settings.training, bars, source="ledger", collection=collection, parent=parent
-            )
+
+        def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
+            if source is not None:
+                return corpus_of_path(source, settings, workdir / folder, bars, preprocess)
+            return corpus_of_ledger(conn, collection, settings, workdir / folder, bars, preprocess)
+
+        corpus = read(settings.training.preprocess, "candidate")
+        trained = train_model(
+            corpus,
+            settings.training,
+            bars,
+            source=_kind(source),
+            collection=collection,
+            parent=champion.version if champion else None,
+            predecessor=_predecessor(registry, champion, corpus, settings, read) if champion else None,
+            taken=conn.cluster_history(collection).ids(),
+        )
         bars.stage("publish")
         target = registry.publish(trained.manifest, trained.files)
+        if promote:
+            conn.cluster_names(collection).inherit(trained.matched.heirs())
         alias = registry.promote(target.version, reason="shoal train") if promote else None
         return trained, alias
+
+
+def _predecessor(
+    registry: Registry, champion: Alias, corpus: Corpus, settings: Settings, read: Reread
+) -> Predecessor | None:
+    """Show the champion the corpus, so that clusters keep their ids; None if it cannot be loaded."""
+    device = best_device(settings.training.fit.device)
+    try:
+        return load_predecessor(registry, champion, corpus, settings.training.preprocess, read, device)
+    except BundleInvalid as error:
+        err.print(f"the champion cannot be compared with, all clusters are new: {error}", highlight=False)
+        return None
 
 
 def _write(trained: Trained, out: Path) -> None:

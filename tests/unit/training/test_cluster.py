@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from producer.errors import TrainingFailed
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import ClusterSettings, carried_over, fit_clusterer
 
 D, K = 24, 4
 CENTRES = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0][:K]  # (K, D), orthonormal
@@ -127,3 +127,65 @@ def test_just_enough_pictures_are_clustered() -> None:
     clusterer = fit_clusterer(blobs(20, seed=0), blobs(5, seed=1), settings(), random_state=0)
 
     assert clusterer.counts.sum() == 20
+
+
+def ring(n: int = 400) -> Floats:
+    """Draw (n, D) evenly on a circle: KMeans may cut it anywhere, each cut is as good as the other."""
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.asarray(np.cos(angle)[:, None] * CENTRES[0] + np.sin(angle)[:, None] * CENTRES[1], np.float32)
+
+
+def quarters(shift: float, n: int = 400) -> NDArray[np.int64]:
+    return ((np.arange(n) / n + shift) * 4).astype(np.int64) % 4
+
+
+def test_of_equally_good_clusterings_the_champions_is_kept() -> None:
+    for shift in (0.05, 0.2):
+        labels = quarters(shift)
+
+        clusterer = fit_clusterer(ring(), ring(), settings(), 0, labels)
+
+        found = clusterer.assign(clusterer.project(ring())).indices
+        assert (found == labels).mean() > 0.98, "in the champion's order, too"
+
+
+def test_a_clustering_that_is_better_by_more_than_the_margin_is_taken() -> None:
+    embeddings = blobs(400, seed=0)
+    right = fit_clusterer(embeddings, embeddings, settings(), 0)
+    true = right.assign(right.project(embeddings)).indices
+    # the champion has two blobs in one cluster, and one of them in two: Lloyd's steps do not lead out of it
+    halves = np.where(
+        right.project(embeddings)[:, 0] > np.median(right.project(embeddings)[true == 3, 0]), 2, 3
+    )
+    wrong = np.where(true == 3, halves, np.minimum(true, 1))
+
+    kept = fit_clusterer(embeddings, embeddings, settings(continuity_margin=0.99), 0, wrong)
+    taken = fit_clusterer(embeddings, embeddings, settings(), 0, wrong)
+
+    np.testing.assert_array_equal(np.sort(taken.counts), np.sort(right.counts))
+    assert kept.counts.max() > 1.5 * taken.counts.max()
+
+
+def test_clusters_of_the_champion_are_joined_or_halved_to_as_many_as_are_wanted() -> None:
+    points = np.array([[0, 0], [0, 1], [10, 0], [10, 1], [0, 40], [0, 60]], np.float32)
+    labels = np.array([0, 0, 1, 1, 2, 2])
+
+    fewer = carried_over(points, labels, 2, 0)
+    more = carried_over(points, labels, 4, 0)
+
+    np.testing.assert_allclose(fewer, np.array([[5, 0.5], [0, 50]]))
+    np.testing.assert_allclose(more[:2], np.array([[0, 0.5], [10, 0.5]]))
+    np.testing.assert_allclose(np.sort(more[2:, 1]), np.array([40, 60]))
+
+
+def test_copies_of_one_picture_are_not_halved_for_ever() -> None:
+    assert len(carried_over(np.zeros((10, 2), np.float32), np.zeros(10, np.int64), 3, 0)) == 1
+
+
+def test_a_champion_that_put_nothing_anywhere_changes_nothing() -> None:
+    embeddings = blobs(200, seed=0)
+    nowhere = np.full(200, -1)
+
+    alone, beside = (fit_clusterer(embeddings, embeddings, settings(), 1, x) for x in (None, nowhere))
+
+    assert alone.to_files() == beside.to_files()

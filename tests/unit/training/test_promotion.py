@@ -109,6 +109,13 @@ def test_without_labels_accuracy_is_no_gate() -> None:
     assert "accuracy" not in {gate.name for gate in found.gates}
 
 
+def test_between_encoders_of_different_kinds_the_unexplained_variance_is_not_compared() -> None:
+    candidate, other = replace(CHAMPION, unexplained=0.8), replace(ALIKE, same_kind=False)
+
+    assert decide(candidate, other, POLICY).promote
+    assert not decide(candidate, ALIKE, POLICY).promote
+
+
 def test_a_first_model_is_compared_with_nobody() -> None:
     found = decide(replace(CHAMPION, reconstruction=9, silhouette=-1), None, POLICY)
 

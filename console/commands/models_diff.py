@@ -1,0 +1,106 @@
+"""`shoal models diff`: what would change if one version took another's place."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.diff_page import Diff, diff_page
+from console.model_diff import place
+from console.output import err, print_json, table
+from console.sources import originals_of_ledger
+from console.store import connection
+from model_store.bundle import CLUSTERS, Bundle, ClusterFile
+from model_store.cluster_names import Names
+from model_store.layout import AliasName
+from model_store.predictor import best_device
+from model_store.process_settings import load_settings
+from model_store.registry import Registry, Target
+from producer.errors import NoChampion, TrainingFailed
+from training.changes import Changes, changes
+from training.settings import Settings
+
+ALIASES: tuple[AliasName, ...] = ("champion", "challenger", "previous")
+
+
+def diff(
+    before: Annotated[str, typer.Argument(help="version or alias")] = "champion",
+    after: Annotated[str, typer.Argument(help="version or alias")] = "challenger",
+    collection: Annotated[str, typer.Option(help="whose models")] = "default",
+    pictures: Annotated[int, typer.Option(min=1, help="of the ledger, at most; a fixed sample")] = 1000,
+    html: Annotated[Path | None, typer.Option(help="write a page with the pictures to this file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
+    """Show which pictures would change their cluster, and which clusters come and go."""
+    settings = load_settings(Settings)
+    with connection(settings) as conn:
+        registry = conn.registry(collection)
+        targets = [_target(registry, name) for name in (before, after)]
+        old, new = (registry.load(target, best_device()) for target in targets)
+        with originals_of_ledger(conn, collection, settings, pictures) as originals:
+            placing = place(originals, old, new, settings.decode, thumbnails=html is not None)
+        if not placing.placed:
+            raise TrainingFailed(f"the ledger of {collection} names no picture that can still be read")
+        named = [ClusterFile.from_bytes(registry.file(target.version, CLUSTERS)) for target in targets]
+        names = conn.cluster_names(collection).read()
+    found = changes(placing.placed, *named)
+    # what became of clusters is known from a model to its successor, not from any to any
+    events = named[1].events if new.manifest.parent == old.manifest.version else ()
+    if html is not None:
+        page = Diff(collection, targets[0].version, targets[1].version, found, events, new.manifest.gates)
+        html.write_text(diff_page(page, lambda id_: names.display(id_).name or id_, placing.thumbnails))
+        err.print(f"written to {html}", highlight=False)
+    if as_json:
+        print_json(_document(found, targets, new, names))
+    elif html is None:
+        _tables(found, targets, new, names)
+
+
+def _target(registry: Registry, name: str) -> Target:
+    for alias in ALIASES:
+        if name == alias:
+            found = registry.alias(alias)
+            if found is None:
+                raise NoChampion(f"collection {registry.collection} has no {name}: name a version")
+            return found
+    return registry.manifest(name)[1]
+
+
+def _document(found: Changes, targets: list[Target], new: Bundle, names: Names) -> dict[str, object]:
+    return {
+        "before": targets[0].version,
+        "after": targets[1].version,
+        "pictures": found.n,
+        "moved": found.n_moved,
+        "share_moved": found.share_moved,
+        "clusters": [
+            {
+                "id": one.id,
+                "name": names.display(one.id).name,
+                "fate": one.fate,
+                "before": one.n_before,
+                "after": one.n_after,
+            }
+            for one in found.clusters
+        ],
+        "flows": [{"before": f.before, "after": f.after, "images": f.pictures} for f in found.flows],
+        "gates": [gate.model_dump() for gate in new.manifest.gates],
+    }
+
+
+def _tables(found: Changes, targets: list[Target], new: Bundle, names: Names) -> None:
+    table(
+        f"{targets[0].version} to {targets[1].version}: {found.n_moved} of {found.n} pictures move "
+        f"({found.share_moved:.1%})",
+        ("cluster", "name", "is", "before", "after", "change"),
+        [
+            (c.id, names.display(c.id).name, c.fate, c.n_before, c.n_after, f"{c.n_after - c.n_before:+d}")
+            for c in found.clusters
+        ],
+    )
+    if found.flows:
+        rows = [(f.before, f.after, len(f.pictures), ", ".join(f.pictures[:3])) for f in found.flows]
+        table("pictures that move", ("from", "to", "pictures", "such as"), rows)
+    failed = [gate for gate in new.manifest.gates if not gate.passed]
+    if failed:
+        table("gates not passed", ("gate", "why"), [(gate.name, gate.reason) for gate in failed])

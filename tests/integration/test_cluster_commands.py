@@ -1,0 +1,178 @@
+"""`shoal clusters`, `shoal models diff`, `promote --force`, `history`, on real servers, in this process."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from console.cli import main
+from console.stack import Stack
+from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.ledger import Ledger
+from model_store.manifest import Gate
+from model_store.registry import Registry
+from model_store.s3 import S3Store
+from model_store.settings import StoreSettings
+from producer.contracts import ImageRef, Result
+from producer.ulid import new_ulid
+from tests.unit.training.drawn_kinds import draw, pictures, settings, trained
+from training.train import Trained
+
+NUMBERS = count(1)
+SHOWN = pictures((0, 1, 2), n_each=20)
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[Trained, Trained]:
+    """A champion of three clusters, and a challenger of two that failed a gate."""
+    champion = trained(SHOWN, settings(n_clusters=3))
+    challenger = trained(SHOWN, settings(seed=1, n_clusters=2), champion)
+    challenger = challenger.with_gates([Gate(name="moved", passed=False, reason="too many move")])
+    manifest = challenger.manifest.model_copy(update={"parent": champion.manifest.version})
+    return champion, Trained(manifest, *(getattr(challenger, f) for f in list(Trained.__slots__)[1:]))
+
+
+class Shell:
+    """Runs `shoal` in this process, on one collection."""
+
+    def __init__(
+        self, collection: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.collection, self._capsys, self._monkeypatch = collection, capsys, monkeypatch
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        self._monkeypatch.setattr(sys, "argv", ["shoal", *arguments, "--collection", self.collection])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = self._capsys.readouterr()
+        assert (caught.value.code or 0) == status, said.err
+        return said.out if status == 0 else said.err.replace("\n", " ")
+
+    def json(self, *arguments: str) -> list[dict[str, object]]:
+        answer = json.loads(self.run(*arguments, "--json"))
+        return answer if isinstance(answer, list) else [answer]
+
+
+@pytest.fixture
+def shell(
+    stack: Stack,
+    models: tuple[Trained, Trained],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Shell]:
+    collection = f"clusters-{next(NUMBERS)}"
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    own = StoreSettings(endpoint=stack.endpoint, credentials_file=stack.credentials_file)
+    store, uploads = S3Store(stack.bucket, own), S3Store(stack.uploads_bucket, own)
+    registry = Registry(store, collection)
+    champion, challenger = (registry.publish(m.manifest, m.files) for m in models)
+    registry.promote(champion.version)
+    registry.set_challenger(challenger, reason="too many move")
+    fill(Ledger(store, collection), uploads, collection)
+    yield Shell(collection, capsys, monkeypatch)
+    store.close()
+    uploads.close()
+
+
+def fill(ledger: Ledger, uploads: S3Store, collection: str) -> None:
+    """Upload the pictures, and write the ledger's part as a worker would."""
+    refs, message_id = [], new_ulid()
+    for kind, name in zip(SHOWN.kinds, SHOWN.names, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(draw(int(kind), name)).save(file, "PNG")
+        uploads.put(f"{collection}/{name}.png", file.getvalue())
+        refs.append(ImageRef(image_id=name, bucket=uploads.bucket, key=f"{collection}/{name}.png"))
+    results = [
+        Result(image_id=ref.image_id, collection=collection, status="assigned", message_id=message_id)
+        for ref in refs
+    ]
+    ledger.append(message_id, refs, results, [None] * len(refs))
+
+
+def merged(models: Sequence[Trained]) -> tuple[str, tuple[str, ...]]:
+    """Give the challenger's cluster that was two, and which those were, larger first."""
+    file = ClusterFile.from_bytes(models[1].files[CLUSTERS])
+    (entry,) = (entry for entry in file.clusters if entry.lineage == "merged")
+    return entry.id, entry.parents
+
+
+def test_names_and_merges_are_given_and_taken_back(shell: Shell) -> None:
+    first, second, _ = (str(row["id"]) for row in shell.json("clusters", "list"))
+
+    shell.run("clusters", "name", first, "invoices")
+    merge = shell.json("clusters", "merge", second, first)
+    assert merge == [{"id": second, "shown_as": first, "name": "invoices"}]
+    rows = {row["id"]: row for row in shell.json("clusters", "list")}
+    assert (rows[second]["shown_as"], rows[second]["name"]) == (first, "invoices")
+    assert "invoices" in shell.run("clusters", "list")
+
+    assert shell.json("clusters", "split", second)[0]["shown_as"] == second
+    assert shell.json("clusters", "name", first, "--clear")[0]["name"] is None
+
+
+def test_a_cluster_that_there_never_was_cannot_be_named(shell: Shell) -> None:
+    assert "has a cluster c_nosuch" in shell.run("clusters", "name", "c_nosuch", "x", status=1)
+    assert "give a name, or --clear" in shell.run("clusters", "name", "c_nosuch", status=1)
+
+
+def test_lineage_tells_what_became_of_a_cluster(shell: Shell, models: tuple[Trained, Trained]) -> None:
+    cluster_id, parents = merged(models)
+
+    (event,) = (row for row in shell.json("clusters", "lineage", parents[1]) if row["kind"] == "merged")
+
+    assert event["version"] == models[1].manifest.version
+    assert event["after"] == [cluster_id]
+    assert "which make" in shell.run("clusters", "lineage")
+
+
+def test_diff_shows_what_would_change_in_words_json_and_pictures(
+    shell: Shell, models: tuple[Trained, Trained]
+) -> None:
+    page = Path("diff.html")
+
+    (found,) = shell.json("models", "diff", "--html", str(page))
+
+    champion, challenger = (model.manifest.version for model in models)
+    assert (found["before"], found["after"], found["pictures"]) == (champion, challenger, 60)
+    moved = found["moved"]
+    assert isinstance(moved, int)
+    assert moved >= 20
+    assert "too many move" in page.read_text()
+    assert page.read_text().count("<img ") >= 20
+    assert "pictures that move" in shell.run("models", "diff", champion, challenger)
+    assert "has no previous" in shell.run("models", "diff", "previous", status=1)
+
+
+def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept(
+    shell: Shell, models: tuple[Trained, Trained]
+) -> None:
+    version = models[1].manifest.version
+
+    assert "did not pass its gates (too many move)" in shell.run("models", "promote", version, status=1)
+    assert "--force needs a --reason" in shell.run("models", "promote", version, "--force", status=1)
+    shell.run("models", "promote", version, "--force", "--reason", "the merge is wanted")
+    shell.run("models", "rollback")
+
+    kept = [row["reason"] for row in shell.json("models", "history")]
+    assert kept == ["", "forced: the merge is wanted", "rollback by hand"]
+
+
+def test_a_merged_cluster_inherits_its_name_when_promoted_by_hand(
+    shell: Shell, models: tuple[Trained, Trained]
+) -> None:
+    cluster_id, parents = merged(models)
+    shell.run("clusters", "name", parents[0], "invoices")
+
+    shell.run("models", "promote", models[1].manifest.version, "--force", "--reason", "wanted")
+
+    names = {row["id"]: row["name"] for row in shell.json("clusters", "list")}
+    assert names[cluster_id] == "invoices"
