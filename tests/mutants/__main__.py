@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.mutants.remedies import REMEDIES, Mutant
 
 ROOT = Path(__file__).parents[2]
-TREES = ("producer", "model_store", "worker", "training", "console", "tests")
+TREES = ("producer", "model_store", "worker", "training", "console", "tests", "docs", "deploy")
 TIMEOUT_S = 600
 FAILED = 1  # pytest's exit status
 
