@@ -11,6 +11,7 @@ from model_store.object_store import Get, StoredObject
 from model_store.results import Results
 from producer.broker import redis_client
 from producer.contracts import ImageRef
+from tests.system.faults.report import FaultReport
 from tests.system.running_platform import Platform, picture, wait_until
 from tests.system.shoal_command import Shoal
 
@@ -72,6 +73,9 @@ def test_a_flush_with_messages_waiting_loses_nothing_once_swept(platform: Platfo
     assert swept["submitted"] > 0, "everything was done before the flush: it shows nothing"
     with platform.running("worker", "worker ready"):
         assert len(platform.results(refs, patience_s=60)) == 240
+    report = FaultReport("Redis flushed in mid-run, then `shoal sweep`", submitted=240, results=240)
+    report.faults = {"FLUSHDB": 1}
+    report.say()
 
 
 def test_a_killed_sweep_goes_on_where_it_stopped(platform: Platform, shoal: Shoal) -> None:

@@ -54,7 +54,8 @@ class Fleet:
                 for each in [each for each in self.running if each[0].poll() is not None]:
                     self.running.remove(each)
                     self.statuses.append(each[0].wait())
-                    self.start_one()
+                    if len(self.running) < self.size:
+                        self.start_one()
 
     @property
     def deaths(self) -> int:
