@@ -195,4 +195,32 @@ REMEDIES = (
         "create_only=False",
         ("tests/unit/training/test_run_record.py",),
     ),
+    Mutant(
+        "a message whose attempt cannot be counted is acknowledged",
+        DELIVERIES,
+        "            self._leases.let_run_out(name)",
+        "            pass",
+        (OFFICE,),
+    ),
+    Mutant(
+        "a decoder's death fails its whole batch",
+        "worker/decoders.py",
+        "            return [self._alone(decoder, job) for job in batch]\n",
+        '            return [Decoded(Failed("internal", "died"))] * len(batch)\n',
+        ("tests/unit/worker/test_decoders.py",),
+    ),
+    Mutant(
+        "erased pictures are not looked for after writing",
+        "worker/recorder.py",
+        "            late = (self._tombstones.now() & ids) - erased\n",
+        "            late = set[str]()\n",
+        ("tests/unit/worker", "tests/unit/model_store/test_erasure.py"),
+    ),
+    Mutant(
+        "a store whose conditional writes do not exclude is believed",
+        "model_store/exclusion.py",
+        "    if len(winners) > 1:",
+        "    if False:",
+        ("tests/integration/test_exclusion.py",),
+    ),
 )
