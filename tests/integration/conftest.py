@@ -11,6 +11,7 @@ from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
 from producer.broker import redis_client
 from producer.settings import BrokerSettings
+from tests.integration.office import Office
 from tests.integration.policed_servers import Policed, policed_servers
 
 
@@ -51,3 +52,10 @@ def lease_client(lease_broker: BrokerSettings) -> Iterator["redis.Redis"]:
         yield connected
         connected.config_set("maxmemory", 0)
         connected.flushdb()
+
+
+@pytest.fixture
+def office(lease_broker: BrokerSettings, lease_client: "redis.Redis") -> Iterator[Office]:
+    office = Office(lease_broker, lease_client)
+    with closing(office.leases):
+        yield office

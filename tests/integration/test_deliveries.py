@@ -1,117 +1,20 @@
 """What becomes of a message, with leases and attempts on a real Valkey."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
 
-from model_store.dead_letters import DeadLetter, DeadLetters
-from model_store.object_store import MemoryStore
-from producer.broker import CLASSIFY, redis_client
-from producer.contracts import ClassifyImages, ErrorCode, ImageRef
-from producer.envelope import Letter, Unreadable, envelope, read
+from model_store.dead_letters import DeadLetters
+from producer.broker import CLASSIFY
+from producer.contracts import ClassifyImages
+from producer.envelope import envelope
 from producer.errors import AccessDenied, NoChampion, StoreUnavailable
-from producer.leases import DUE, Lease, Leases
-from producer.settings import BrokerSettings
-from producer.signing import Keyring
-from worker.attempts import PREFIX, Attempts
-from worker.deliveries import Deliveries
+from tests.integration.office import Office, due_now, fields
+from worker.attempts import PREFIX
 from worker.settings import WorkerSettings
-
-
-class WorkerDied(BaseException):
-    """Stands for SIGKILL: nobody catches it, nothing is cleaned up."""
-
-
-class Classifier:
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-        self.poison: str | None = None
-        self.done: list[ClassifyImages] = []
-        self.attempts: list[int] = []
-        self.failed: list[tuple[str, ErrorCode]] = []
-        self.failing: list[ImageRef] = []
-
-    def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
-        self.attempts.append(attempt)
-        if self.poison in {ref.image_id for ref in message.images}:
-            raise WorkerDied
-        if self.error is not None:
-            raise self.error
-        self.done.append(message)
-        return self.failing
-
-    def fail(self, message: ClassifyImages, attempt: int, code: ErrorCode, detail: str) -> None:
-        self.failed += [(ref.image_id, code) for ref in message.images]
-
-
-class Office:
-    """A worker's deliveries without Celery: takes a message and handles it."""
-
-    def __init__(self, broker: BrokerSettings, client: "redis.Redis", *keys: SecretStr) -> None:
-        self.client = client
-        self.classifier = Classifier()
-        self.store = MemoryStore()
-        self.leases = Leases(redis_client(broker, text=False), 60)
-        self.attempts = Attempts(redis_client(broker, text=False))
-        self.deliveries = Deliveries(
-            leases=self.leases,
-            attempts=self.attempts,
-            classifier=self.classifier,
-            dead_letters=lambda name: DeadLetters(self.store, name),
-            settings=WorkerSettings(),
-            keyring=Keyring(keys),
-        )
-
-    def put(self, fields: dict[str, Any], **options: Any) -> None:
-        self.client.lpush("bulk", envelope(CLASSIFY, "task-1", fields, **options))
-
-    def handle(self) -> bool:
-        """Take and handle the next message, if one waits; a death leaves its lease to run out."""
-        name = self.leases.new_name()
-        answer = self.client.execute_command(*self.leases.reserve_command(name, ["bulk"]))  # type: ignore[no-untyped-call]
-        if not answer:
-            return False
-        letter: Letter | Unreadable
-        try:
-            letter = read(answer[1], [CLASSIFY])
-        except Unreadable as error:
-            letter = error
-        self.leases.hold(Lease(name, "bulk", answer[1], letter))
-        try:
-            self.deliveries.handle(name)
-        except WorkerDied:
-            self.leases.give_back(name)  # as when its lease runs out
-        else:
-            self.leases.release(name)  # as Celery does when the task returns
-        return True
-
-    def dead(self, collection: str = "default") -> list[DeadLetter]:
-        return list(DeadLetters(self.store, collection).list())
-
-    def pause_s(self) -> float:
-        """How far ahead the one message given back is due."""
-        ((_, due_ms),) = self.client.zrange(DUE, 0, -1, withscores=True)  # type: ignore[str-unpack]
-        return float(due_ms) / 1000 - self.client.time()[0]
-
-    def nothing_left(self) -> bool:
-        return self.client.keys() == []
-
-
-@pytest.fixture
-def office(lease_broker: BrokerSettings, lease_client: "redis.Redis") -> Iterator[Office]:
-    office = Office(lease_broker, lease_client)
-    with closing(office.leases):
-        yield office
-
-
-def fields(*names: str, **more: Any) -> dict[str, Any]:
-    return {"images": [{"image_id": n, "bucket": "uploads", "key": n} for n in names or ("a",)], **more}
 
 
 def test_a_good_message_is_done_once_and_leaves_nothing_in_redis(office: Office) -> None:
@@ -238,46 +141,6 @@ def test_an_expired_message_fails_and_says_so(office: Office) -> None:
     assert [message.images[0].image_id for message in office.classifier.done] == ["c"]
 
 
-def test_two_deaths_are_survived(office: Office) -> None:
-    office.put(fields("a", "bad"))
-    office.classifier.poison = "bad"
-    office.handle()
-    office.handle()
-    office.classifier.poison = None
-    office.handle()
-    assert office.classifier.attempts == [1, 2, 3]
-    assert [len(message.images) for message in office.classifier.done] == [2]
-    assert office.nothing_left()
-
-
-@pytest.mark.parametrize("position", [0, 100, 255])
-def test_a_picture_that_kills_workers_is_found_and_its_255_neighbours_are_done(
-    office: Office, position: int
-) -> None:
-    names = [f"img-{i}" for i in range(256)]
-    office.classifier.poison = names[position]
-    office.put(fields(*names, collection="cats"))
-    while office.handle():
-        pass
-    done = [ref.image_id for message in office.classifier.done for ref in message.images]
-    assert sorted(done) == sorted(set(names) - {names[position]})
-    assert office.classifier.failed == [(names[position], "internal")]
-    (letter,) = office.dead("cats")
-    assert letter.history.count("a worker died of it") >= 1
-    deaths = len(office.classifier.attempts) - len(office.classifier.done)
-    assert deaths <= 11
-    assert office.nothing_left()
-
-
-def test_a_message_of_one_picture_gets_three_tries(office: Office) -> None:
-    office.classifier.poison = "bad"
-    office.put(fields("bad"))
-    while office.handle():
-        pass
-    assert office.classifier.attempts == [1, 2, 3]
-    assert office.classifier.failed == [("bad", "internal")]
-
-
 @pytest.mark.parametrize("step", ["begin", "failed"])
 def test_a_message_whose_attempt_cannot_be_counted_is_not_acknowledged(
     office: Office, monkeypatch: pytest.MonkeyPatch, step: str
@@ -310,37 +173,3 @@ def test_a_record_forgets_what_is_done_and_keeps_the_last_lines(office: Office) 
     assert len(office.client.keys(PREFIX + "*")) == 1
     office.attempts.done("t")
     assert office.attempts.begin("t", "new").message_id == "new"
-
-
-def due_now(office: Office) -> None:
-    """End the pauses of all that was given back."""
-    for lease in office.client.zrange(DUE, 0, -1):
-        office.client.zadd(DUE, {lease: 0})  # type: ignore[type-var]
-    office.leases.keep()
-
-
-def test_together_and_alone_are_decided_by_deaths(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    ways: list[str] = []
-
-    def noted(way: str) -> Callable[[], Any]:
-        enter = getattr(office.deliveries._turnstile, way)
-
-        def inside() -> Any:
-            ways.append(way)
-            return enter()
-
-        return inside
-
-    for way in ("together", "alone"):
-        monkeypatch.setattr(office.deliveries._turnstile, way, noted(way))
-    office.put(fields("a"))
-    office.handle()
-    office.put(fields("b"), split="whole")
-    office.handle()
-    assert ways == ["together", "alone"]
-    office.put(fields("c"))
-    office.classifier.poison = "c"
-    office.handle()
-    office.classifier.poison = None
-    office.handle()
-    assert ways[2:] == ["together", "together", "alone"]  # the second look finds a death

@@ -12,7 +12,7 @@ from producer.errors import StoreUnavailable
 from producer.settings import BrokerSettings
 from producer.signing import Keyring
 from producer.ulid import new_ulid
-from tests.integration.test_deliveries import Office, due_now, fields
+from tests.integration.office import Office, due_now, fields
 
 KEY = SecretStr("k:" + "x" * 32)
 KEYRING = Keyring([KEY])

@@ -17,6 +17,7 @@ LEASES = "producer/leases.py"
 DELIVERIES = "worker/deliveries.py"
 ON_VALKEY = "tests/integration/test_leases.py"
 OFFICE = "tests/integration/test_deliveries.py"
+DEATHS = "tests/integration/test_deliveries_deaths.py"
 FAULTS = "tests/system/faults"
 
 REMEDIES = (
@@ -81,21 +82,21 @@ REMEDIES = (
         "worker/attempts.py",
         "'deaths', 1) - 1",
         "'deaths', 0)",
-        (OFFICE,),
+        (DEATHS,),
     ),
     Mutant(
         "a message is not taken apart",
         DELIVERIES,
         "        if attempt.deaths >= deaths_allowed:",
         "        if attempt.deaths >= 1000:",
-        (f"{OFFICE}::test_a_message_of_one_picture_gets_three_tries",),
+        (f"{DEATHS}::test_a_message_of_one_picture_gets_three_tries",),
     ),
     Mutant(
         "suspects do not run alone",
         DELIVERIES,
         "                if not attempt.deaths:",
         "                if True:",
-        (OFFICE,),
+        (DEATHS,),
     ),
     Mutant(
         "an expired message is done all the same",
