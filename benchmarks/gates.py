@@ -74,6 +74,7 @@ def attempt(case: Case, clean: Corpus, champion: Trained, chosen: TrainSettings,
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tries", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--photos", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -81,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as workdir:
         clean, make, steps = drawn() if asked.photos is None else photographs(asked.photos, Path(workdir))
         promoted, refused_by = Counter[str](), {case.name: Counter[str]() for case in CASES}
-        for seed in range(asked.tries):
+        for seed in range(asked.first_seed, asked.first_seed + asked.tries):
             champion = train(clean, make(seed, steps), Silent(), source="bench")
             for case in CASES:
                 verdict = attempt(case, clean, champion, make(1000 + seed, 3 * steps), seed)
@@ -98,7 +99,7 @@ def main() -> None:
 
 
 def drawn() -> tuple[Corpus, Callable[[int, int], TrainSettings], int]:
-    return pictures((0, 1, 2, 3)).corpus(), lambda seed, steps: settings(seed, steps=steps), 40
+    return pictures((0, 1, 2, 3), n_each=100).corpus(), lambda seed, steps: settings(seed, steps=steps), 40
 
 
 def photographs(path: Path, workdir: Path) -> tuple[Corpus, Callable[[int, int], TrainSettings], int]:

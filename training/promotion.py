@@ -31,7 +31,7 @@ class PromotionPolicy(BaseModel):
         le=1,
         description="with more of the pictures unknown to the champion nothing can be compared",
     )
-    inertia_slack: float = Field(0.25, ge=0, description="relative rise of the unexplained variance let pass")
+    inertia_slack: float = Field(0.5, ge=0, description="relative rise of the unexplained variance let pass")
     entropy_slack: float = Field(0.15, ge=0, description="fall of the normalised entropy of shares let pass")
     min_separation: float = Field(
         0.5, ge=0, le=1, description="least distance of two centroids, in the champion's least distance"
@@ -51,7 +51,7 @@ class Quality:
 
     reconstruction: float  # mean squared error of pixels in [0, 1]
     silhouette: float
-    largest_share: float  # of the pictures
+    largest_share: float  # of the pictures it is judged on, or fitted on if that is more
     n_empty: int
     smallest_size: float  # of the clusters when fitted, in the mean size
     unexplained: float  # inertia over total variance, both in PCA space

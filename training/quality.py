@@ -50,7 +50,7 @@ def judge(
     return Quality(
         reconstruction=reconstruction_error(embeddings, decoder, pixels, side or pixels.shape[1]),
         silhouette=silhouette(projections, assignment.indices, random_state),
-        largest_share=float(found.max()),
+        largest_share=max(float(found.max()), float(counts.max() / max(1, counts.sum()))),
         n_empty=int((counts == 0).sum()),
         smallest_size=float(counts.min() / max(counts.mean(), 1e-12)),
         unexplained=unexplained(projections, assignment.distances),
