@@ -4,15 +4,17 @@ import contextlib
 from pathlib import Path
 
 from console.store import Connection
+from model_store.compaction import tombstones
 from model_store.images import ImageSource
 from model_store.ledger import Ledger
 from model_store.s3 import S3Store
 from producer.errors import TrainingFailed
 from training.corpus import Corpus
 from training.dataset import from_encoded, from_folder, from_npy
+from training.near_duplicates import NearDuplicates
 from training.progress import Progress
 from training.settings import Settings
-from training.snapshot import read_originals, sample
+from training.snapshot import choose, read_originals, references
 
 
 def corpus_of_path(path: Path, settings: Settings, workdir: Path, progress: Progress) -> Corpus:
@@ -37,7 +39,9 @@ def corpus_of_ledger(
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = sample(Ledger(conn.store, collection).rows(), settings.training.max_images)
+    training = settings.training
+    erased = tombstones(conn.store, collection)
+    refs = references(choose(Ledger(conn.store, collection), erased, training.max_images, training.snapshot))
     if not refs:
         raise TrainingFailed(
             f"the ledger of {collection} names no usable picture yet: submit some, or train on a folder"
@@ -55,4 +59,5 @@ def corpus_of_ledger(
             source=f"the ledger of {collection}",
             total=len(refs),
             on_progress=progress.advance,
+            near_duplicates=NearDuplicates() if training.snapshot.near_duplicates else None,
         )

@@ -13,7 +13,6 @@
   runs/{slot}.json                              one retraining run, created before it starts
   runs/{slot}/corpus.parquet                    what it reads, while it runs
   runs/{slot}/checkpoint-{attempt}.safetensors  how far it is, while it runs
-  runs/{slot}/members.bin                       sha256 of the id of each picture it learnt from
   drift.json                                    the latest reading, and since when there is an alarm
   tombstones/{image_id}                         this picture was erased
 ```

@@ -28,6 +28,7 @@ def pack(
     pixels: NDArray[np.uint8],
     projections: NDArray[np.float32],
     clusters: tuple[ClusterEntry, ...],
+    held_out: NDArray[np.intp] | None = None,
 ) -> dict[str, bytes]:
     """Write every file but the manifest and the model card.
 
@@ -39,6 +40,7 @@ def pack(
         pixels: (N, S, S, 3), the corpus; a few rows become the probe.
         projections: (N, P) of the corpus; some become the reference for drift.
         clusters: the names of the centroids.
+        held_out: rows that the model was not fitted on: what it leaves of those is usual for new pictures.
     """
     n = len(pixels)
     probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
@@ -47,6 +49,8 @@ def pack(
     reference = {
         "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
         "projections": np.ascontiguousarray(projections[reference_rows]),
+        "residuals": np.ascontiguousarray(predictor(pixels[_new_to_it(n, held_out)]).residuals),
+        "n_images": np.array([n], np.int64),
     }
     return {
         bundle.ENCODER: bundle.weights_to_bytes(encoder),
@@ -56,6 +60,14 @@ def pack(
         bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
         **clusterer.to_files(),
     }
+
+
+def _new_to_it(n: int, held_out: NDArray[np.intp] | None) -> NDArray[np.intp]:
+    rows = np.arange(n) if held_out is None else held_out
+    chosen: NDArray[np.intp] = rows[
+        np.unique(np.linspace(0, len(rows) - 1, min(len(rows), N_REFERENCE)).astype(int))
+    ]
+    return chosen
 
 
 def name_clusters(

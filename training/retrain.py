@@ -2,13 +2,18 @@
 
 ```
 create runs/{slot}                    another has it -> nothing to do
-snapshot of the ledger, originals     too few -> skipped
-train                                 train.py
+snapshot of the ledger, kept          too few -> skipped
+originals, near duplicates left out
+train, leaving checkpoints            train.py
 judge the champion on the same held-out pictures
 decide                                promotion.py
+put verdict and version in the record the fence: only who still holds the run gets past here
 publish, with the verdict in the manifest
-promote, or point `challenger` at it
+promote, or point `challenger` at it  the fence again
 ```
+
+A run whose trainer died is taken up by another, once: with the same snapshot, from the last checkpoint, and
+if a version was published already, from there. `run_lease.py` tells why no two trainers do one run.
 """
 
 import tempfile
@@ -18,19 +23,21 @@ import structlog
 
 from model_store.bundle import load_decoder
 from model_store.images import ImageSource
-from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from model_store.predictor import best_device
 from model_store.registry import Alias, Registry
-from producer.errors import BundleInvalid, ShoalError
+from producer.errors import BundleInvalid, ObjectNotFound, PreconditionFailed, ShoalError
+from training.checkpoint import RunCheckpoints
 from training.corpus import Corpus
-from training.dataset import from_encoded
 from training.progress import Progress
 from training.promotion import Quality, decide
 from training.quality import judge
-from training.run_record import RunRecord, Runs
+from training.run_corpus import RunCorpus
+from training.run_lease import RunLease, RunLost
+from training.run_progress import RunProgress
+from training.run_record import RunRecord, Trigger, version_of
+from training.runs import Runs
 from training.settings import Settings
-from training.snapshot import read_originals, sample
 from training.train import Trained, TrainSettings, train
 
 log = structlog.get_logger(__name__)
@@ -42,80 +49,153 @@ class Retraining:
     def __init__(
         self, collection: str, store: ObjectStore, images: ImageSource, settings: Settings, progress: Progress
     ) -> None:
-        self._runs = Runs(store, collection)
+        self._store = store
+        self._runs = Runs(store, collection, settings.training.lease_s)
         self._registry = Registry(store, collection)
-        self._ledger = Ledger(store, collection)
         self._images = images
         self._settings = settings
         self._training = settings.training
         self._progress = progress
 
-    def run(self, slot: str) -> RunRecord | None:
+    def run(self, slot: str, trigger: Trigger = "by hand", reason: str = "") -> RunRecord | None:
         """Do the run of this slot; None if another has begun it.
 
         Raises:
             Exception: whatever went wrong, after it was recorded as `failed`.
         """
-        record = self._runs.begin(slot)
-        if record is None:
+        lease = self._runs.begin(slot, trigger, reason)
+        if lease is None:
             log.info("this run exists already", slot=slot)
             return None
-        try:
-            record = self._run(record)
-        except Exception as error:
-            reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
-            self._runs.end(record.model_copy(update={"state": "failed", "reason": reason}))
-            raise
-        log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
-        return self._runs.end(record)
+        log.info("run begins", slot=slot, trigger=trigger, reason=reason)
+        return self._hold(lease)
 
-    def _run(self, record: RunRecord) -> RunRecord:
-        champion = self._registry.alias("champion")
-        refs = sample(self._ledger.rows(), self._training.max_images)
+    def take_up(self, dead: RunRecord) -> RunRecord | None:
+        """Go on with a run whose trainer died; None if another does, or if it has died twice.
+
+        Raises:
+            Exception: as `run`.
+        """
+        lease = self._runs.take_up(dead)
+        if lease is None:
+            return None
+        log.warning("run is taken up again, its trainer died", slot=dead.slot, attempt=lease.record.attempt)
+        return self._hold(lease)
+
+    def _hold(self, lease: RunLease) -> RunRecord | None:
+        slot = lease.record.slot
+        with lease:
+            try:
+                record = self._run(lease)
+            except RunLost as error:
+                log.warning("run goes on elsewhere, and ends here", slot=slot, reason=str(error))
+                return None
+            except Exception as error:
+                reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
+                self._fail(lease, reason)
+                raise
+        self._clear(lease)
+        log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
+        return record
+
+    def _fail(self, lease: RunLease, reason: str) -> None:
+        try:
+            lease.end(state="failed", reason=reason)
+        except ShoalError as error:  # then its heart stands still, and another trainer takes it up
+            log.warning("the run's end could not be recorded", slot=lease.record.slot, reason=str(error))
+        else:
+            self._clear(lease)
+
+    def _run(self, lease: RunLease) -> RunRecord:
+        if lease.record.version is not None and self._is_published(lease.record.version):
+            return self._conclude(lease)  # the trainer died after that
+        pictures = self._pictures(lease)
+        refs = pictures.refs()
         if len(refs) < self._training.min_images:
             reason = f"{len(refs)} usable pictures in the ledger, it takes {self._training.min_images}"
-            return record.model_copy(update={"state": "skipped", "reason": reason, "n_images": len(refs)})
+            return lease.end(state="skipped", reason=reason, n_images=len(refs))
+        champion = self._registry.alias("champion")
+        progress = RunProgress(self._progress, lease)
         with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
-            self._progress.stage("read", len(refs))
-            corpus = from_encoded(
-                read_originals(self._images, refs),
-                self._training.preprocess,
-                self._settings.decode,
-                Path(workdir),
-                source="the ledger",
-                total=len(refs),
-                on_progress=self._progress.advance,
-            )
-            return self._train(record, corpus, champion)
+            corpus = pictures.read(refs, self._training.preprocess, Path(workdir), progress)
+            if len(corpus) < self._training.min_images:
+                reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
+                return lease.end(state="skipped", reason=reason, n_images=len(corpus))
+            trained = self._train(lease, corpus, champion, progress)
+        self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
+        return self._conclude(lease)
 
-    def _train(self, record: RunRecord, corpus: Corpus, champion: Alias | None) -> RunRecord:
+    def _train(
+        self, lease: RunLease, corpus: Corpus, champion: Alias | None, progress: RunProgress
+    ) -> Trained:
+        """Train and judge; when it returns, verdict and version stand in the run's record."""
+        record = lease.record
         trained = train(
             corpus,
             self._like(champion),
-            self._progress,
+            progress,
             source="ledger",
             collection=record.collection,
             parent=champion.version if champion else None,
+            version=version_of(record),
+            checkpoints=RunCheckpoints(
+                self._store,
+                record.collection,
+                record.slot,
+                record.attempt,
+                self._training.checkpoint_every_s,
+            ),
         )
         verdict = decide(trained.quality, self._judge(champion, corpus, trained), self._training.promotion)
-        trained = trained.with_gates(verdict.gates)
-        target = self._registry.publish(trained.manifest, trained.files)
-        if verdict.promote:
-            generation = champion.generation if champion else 0
-            self._registry.promote(
-                target.version, reason=f"run {record.slot}", expected_generation=generation
-            )
-        else:
-            self._registry.set_challenger(target, reason=verdict.reason)
-        return record.model_copy(
-            update={
-                "state": "promoted" if verdict.promote else "challenger",
-                "reason": verdict.reason,
-                "version": target.version,
-                "gates": verdict.gates,
-                "n_images": len(corpus.pixels),
-            }
+        lease.save(
+            version=trained.manifest.version,
+            promote=verdict.promote,
+            reason=verdict.reason,
+            gates=verdict.gates,
+            generation=champion.generation if champion else 0,
+            n_images=len(corpus.pixels),
+            snapshot_digest=corpus.digest,
         )
+        return trained.with_gates(verdict.gates)
+
+    def _conclude(self, lease: RunLease) -> RunRecord:
+        """Carry out the verdict in the record; doing it twice, or two doing it, does it once."""
+        record = lease.save()
+        _, target = self._registry.manifest(str(record.version))
+        if not record.promote:
+            self._registry.set_challenger(target, reason=record.reason)
+            return lease.end(state="challenger")
+        try:
+            self._registry.promote(
+                target.version, reason=f"run {record.slot}", expected_generation=record.generation
+            )
+        except PreconditionFailed as error:
+            champion = self._registry.current()
+            before = champion.previous.version if champion.previous else None
+            if target.version not in (champion.version, before):  # else an earlier attempt has promoted it
+                self._registry.set_challenger(target, reason=str(error))
+                return lease.end(state="challenger", reason=str(error))
+        return lease.end(state="promoted")
+
+    def _pictures(self, lease: RunLease) -> RunCorpus:
+        record = lease.record
+        return RunCorpus(self._store, record.collection, record.slot, self._images, self._settings)
+
+    def _is_published(self, version: str) -> bool:
+        try:
+            self._registry.manifest(version)
+        except ObjectNotFound:
+            return False
+        return True
+
+    def _clear(self, lease: RunLease) -> None:
+        """Remove what only the next attempt would have needed; left behind, it harms nobody."""
+        record = lease.record
+        try:
+            RunCheckpoints(self._store, record.collection, record.slot, record.attempt, 0).clear()
+            self._pictures(lease).clear()
+        except ShoalError as error:
+            log.warning("what the run kept could not be removed", slot=record.slot, reason=str(error))
 
     def _like(self, champion: Alias | None) -> TrainSettings:
         """Keep the champion's number of clusters, unless the settings name one."""

@@ -29,6 +29,7 @@ from model_store.manifest import FileEntry, Gate, Manifest, Snapshot, libraries,
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
+from training.checkpoint import Checkpoints
 from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
@@ -101,6 +102,8 @@ def train(
     source: str,
     collection: str = "default",
     parent: str | None = None,
+    version: str | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Make a model of a corpus.
 
@@ -111,6 +114,8 @@ def train(
         source: folder, npy or ledger; kept in the manifest.
         collection: which the model is for.
         parent: version of the champion that it may succeed.
+        version: its name; by default one that chance makes.
+        checkpoints: where the fit leaves its state, and finds that of an earlier attempt.
 
     Raises:
         TrainingFailed: too few pictures, or the loss is no longer finite.
@@ -118,7 +123,7 @@ def train(
     """
     started = time.monotonic()
     split = _split(len(corpus.pixels), settings)
-    fitted = _fit(corpus, split, settings, progress)
+    fitted = _fit(corpus, split, settings, progress, checkpoints)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
@@ -141,8 +146,9 @@ def train(
         pixels=corpus.pixels,
         projections=projections,
         clusters=clusters,
+        held_out=split.held_out,
     )
-    version, snapshot = new_version(), _snapshot(corpus, source)
+    version, snapshot = version or new_version(), _snapshot(corpus, source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
     card = model_card(
         version=version,
@@ -191,7 +197,13 @@ def _split(n: int, settings: TrainSettings) -> _Split:
     return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
 
 
-def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progress) -> FittedAutoencoder:
+def _fit(
+    corpus: Corpus,
+    split: _Split,
+    settings: TrainSettings,
+    progress: Progress,
+    checkpoints: Checkpoints | None,
+) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
         corpus.pixels,
@@ -200,6 +212,8 @@ def _fit(corpus: Corpus, split: _Split, settings: TrainSettings, progress: Progr
         rows=split.rows,
         validation_rows=split.held_out,
         on_step=progress.advance,
+        checkpoints=checkpoints,
+        purpose=corpus.digest,
     )
     last = fitted.history[-1]
     progress.note(
@@ -217,4 +231,5 @@ def _snapshot(corpus: Corpus, source: str) -> Snapshot:
         n_images=len(corpus.pixels),
         n_rejected=corpus.n_rejected,
         n_duplicates=corpus.n_duplicates,
+        n_near_duplicates=corpus.n_near_duplicates,
     )

@@ -87,7 +87,11 @@ class Classifier:
         results = pipeline.results(message, outcomes, done)
         self._results(message.collection).save(results)
         self._ledger(message.collection).append(
-            message.message_id, message.images, results, pipeline.projections(outcomes, done)
+            message.message_id,
+            message.images,
+            results,
+            pipeline.projections(outcomes, done),
+            pipeline.residuals(outcomes, done),
         )
 
     def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
