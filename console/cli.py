@@ -24,6 +24,8 @@ COMMANDS: Final = MappingProxyType(
         "retrain": "train",
         "evaluate": "evaluate",
         "models": "models",
+        "drift": "drift",
+        "ledger": "ledger",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

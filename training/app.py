@@ -17,6 +17,7 @@ from model_store.s3 import S3Store
 from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
 from producer.errors import ShoalError
 from training import tasks
+from training.check import Check
 from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.schedule import beat_schedule, slot_at
@@ -36,10 +37,18 @@ class Trainer:
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
         self._images = ImageSource(uploads, settings.training.max_image_bytes)
         self._stores = (self._store, *uploads.values())
+        self._checks: dict[str, Check] = {}
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
         return Retraining(collection, self._store, self._images, self._settings, LoggedProgress())
+
+    def check(self, collection: str) -> Check:
+        """Give the check of one collection: the same one each time, since it watches."""
+        if collection not in self._checks:
+            training, retraining = self._settings.training, self.retraining(collection)
+            self._checks[collection] = Check(collection, self._store, retraining, training)
+        return self._checks[collection]
 
     def close(self) -> None:
         """Let go of connections."""

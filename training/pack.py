@@ -46,10 +46,12 @@ def pack(
     probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
     reference_rows = np.unique(np.linspace(0, n - 1, min(n, N_REFERENCE)).astype(int))
     nearest = clusterer.assign(projections).indices
+    unseen = predictor(pixels[_new_to_it(n, held_out)])
     reference = {
         "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
         "projections": np.ascontiguousarray(projections[reference_rows]),
-        "residuals": np.ascontiguousarray(predictor(pixels[_new_to_it(n, held_out)]).residuals),
+        "residuals": np.ascontiguousarray(unseen.residuals),
+        "unknown": unseen.unknown.astype(np.uint8),
         "n_images": np.array([n], np.int64),
     }
     return {

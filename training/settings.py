@@ -5,9 +5,11 @@ from pathlib import Path
 from pydantic import Field
 
 from model_store.process_settings import ProcessSettings
+from training.drift import DriftSettings
 from training.promotion import PromotionPolicy
 from training.snapshot import SnapshotSettings
 from training.train import TrainSettings
+from training.triggers import TriggerSettings
 
 
 class TrainingSettings(TrainSettings):
@@ -18,6 +20,8 @@ class TrainingSettings(TrainSettings):
     every_s: float | None = Field(None, gt=0, description="instead of the cron schedule: this often")
     min_images: int = Field(200, ge=20, description="a smaller corpus is not retrained on")
     max_images: int = Field(100_000, gt=0, description="of a larger ledger a sample is taken")
+    triggers: TriggerSettings = Field(default_factory=TriggerSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     snapshot: SnapshotSettings = Field(default_factory=SnapshotSettings)
     lease_s: float = Field(
         60.0,

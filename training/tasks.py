@@ -1,12 +1,15 @@
-"""The Celery task of the trainer: thin."""
+"""The Celery tasks of the trainer: thin."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import structlog
 from celery import Celery
 
-from producer.broker import RETRAIN
+from producer.broker import CHECK, RETRAIN
+from producer.errors import TransientError
+from training.check import Check
 from training.retrain import Retraining
+from training.run_record import Trigger
 
 log = structlog.get_logger(__name__)
 
@@ -16,6 +19,9 @@ class Context(Protocol):
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
+
+    def check(self, collection: str) -> Check:
+        """Give the check of one collection: the same one each time."""
 
 
 _context: Context | None = None
@@ -28,16 +34,33 @@ def serve_with(context: Context) -> None:
 
 
 def register(app: Celery) -> None:
-    """Add the task to an app. Acknowledged early: the run's slot, not the message, guards the run."""
+    """Add the tasks to an app. Acknowledged early: the run's slot, not the message, guards the run."""
     app.task(retrain, name=RETRAIN, acks_late=False, typing=False)  # beat adds the slot when it publishes
+    app.task(check, name=CHECK, acks_late=False, typing=False)
 
 
-def retrain(collection: str, slot: str, **_: Any) -> None:  # noqa: ANN401 - fields of later versions
+def retrain(collection: str, slot: str, trigger: str = "by hand", **_: Any) -> None:  # noqa: ANN401 - fields of later versions
     """Do one run; how it ended stands in `runs/{slot}.json`."""
-    if _context is None:
-        raise RuntimeError("this trainer is not wired")
     with structlog.contextvars.bound_contextvars(collection=collection, slot=slot):
+        known: Trigger = trigger if trigger in get_args(Trigger) else "by hand"  # type: ignore[assignment]
         try:
-            _context.retraining(collection).run(slot)
+            _wired().retraining(collection).run(slot, known)
         except Exception:
             log.exception("run failed")
+
+
+def check(collection: str, **_: Any) -> None:  # noqa: ANN401 - fields of later versions
+    """Look after dead runs, the ledger and the triggers of one collection, and do the run that is due."""
+    with structlog.contextvars.bound_contextvars(collection=collection):
+        try:
+            _wired().check(collection).run()
+        except TransientError as error:
+            log.warning("the check could not be done, the next one will be", reason=str(error))
+        except Exception:
+            log.exception("check failed")
+
+
+def _wired() -> Context:
+    if _context is None:
+        raise RuntimeError("this trainer is not wired")
+    return _context
