@@ -9,7 +9,7 @@ from model_store.compaction import tombstones
 from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from producer.errors import ObjectNotFound
-from training.snapshot import COLUMNS, USABLE, usable
+from training.snapshot import COLUMNS, USABLE, distinct, usable
 
 
 class NewPictures:
@@ -39,9 +39,9 @@ class NewPictures:
         return sum(self._counts.values())
 
     def exactly(self, since: datetime) -> tuple[int, int]:
-        """Count the pictures first seen since a moment, and all; reads the whole ledger."""
+        """Count the different pictures first seen since a moment, and all; reads the whole ledger."""
         erased = tombstones(self._store, self._collection)
-        pictures = usable(self._ledger.tables(COLUMNS), erased)
+        pictures = distinct(usable(self._ledger.tables(COLUMNS), erased).sort_by("first_at"))
         new = pc.sum(pc.greater(pictures["first_at"], pa.scalar(since, pa.timestamp("ms", tz="UTC"))))
         return new.as_py() or 0, len(pictures)
 

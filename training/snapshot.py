@@ -103,7 +103,7 @@ def sample(pictures: pa.Table, max_images: int, settings: SnapshotSettings) -> p
     """Choose pictures of `usable`; gives REF_COLUMNS, in an order that follows from the ids alone."""
     hashes = np.fromiter(map(_hash, _values(pictures["image_id"])), np.uint64, len(pictures))
     pictures = pictures.take(pa.array(np.argsort(hashes, kind="stable")))
-    pictures = pictures.filter(pa.array(_first_of_its_bytes(pictures["sha256"])))
+    pictures = distinct(pictures)
     if not len(pictures):
         return pictures.select(REF_COLUMNS)
     uploaders = _uploaders(pictures, settings.uploader_segments)
@@ -112,6 +112,13 @@ def sample(pictures: pa.Table, max_images: int, settings: SnapshotSettings) -> p
     kept = order[_nth_of_its_kind(uploaders[order]) < cap]
     again = _balanced(pictures["first_at"].take(pa.array(kept)), settings.recent_days)
     return pictures.take(pa.array(kept[again][:max_images])).select(REF_COLUMNS)
+
+
+def distinct(pictures: pa.Table) -> pa.Table:
+    """Keep the first picture of the same bytes, and each of which no digest is known."""
+    digests = pictures["sha256"].combine_chunks().dictionary_encode()
+    codes = digests.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return pictures.filter(pa.array((codes < 0) | (_nth_of_its_kind(codes) == 0)))
 
 
 def most_per_uploader(counts: NDArray[np.int64], max_images: int, max_share: float) -> int:
@@ -162,12 +169,6 @@ def _values(column: pa.ChunkedArray) -> Iterator[str]:
     for chunk in column.chunks:
         for at in range(0, len(chunk), 4096):
             yield from chunk.slice(at, 4096).to_pylist()
-
-
-def _first_of_its_bytes(sha256: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Mark the first row of each digest, and every row that has none."""
-    codes = sha256.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.asarray((codes < 0) | (_nth_of_its_kind(codes) == 0))
 
 
 def _uploaders(pictures: pa.Table, segments: int) -> NDArray[np.int64]:

@@ -66,7 +66,13 @@ def classified(store: MemoryStore) -> Callable[..., None]:
     """Put pictures into the ledger, some days ago, with a projection at a cluster each."""
 
     def put(
-        name: str, n: int, *, days_ago: float = 0, cluster: int | None = None, status: str = "assigned"
+        name: str,
+        n: int,
+        *,
+        days_ago: float = 0,
+        cluster: int | None = None,
+        status: str = "assigned",
+        sha256: str = "",
     ) -> None:
         at = NOW - timedelta(days=days_ago)
         message_id = new_ulid(at.timestamp())
@@ -81,6 +87,13 @@ def classified(store: MemoryStore) -> Callable[..., None]:
                     "message_id": message_id,
                     "model": ModelStamp(version=version, sha256="0", generation=1),
                     "classified_at": at,
+                    "input": {
+                        "etag": None,
+                        "sha256": sha256 or ref.image_id,
+                        "width": 1,
+                        "height": 1,
+                        "format": "PNG",
+                    },
                 }
             )
             for ref in refs
@@ -139,6 +152,21 @@ def test_pictures_classified_anew_are_not_new(store: MemoryStore, classified: Ca
     assert looked.run() is None
     classified("new2", 1)
     assert looked.run() is not None
+
+
+def test_the_same_bytes_under_many_names_are_one_picture(
+    store: MemoryStore, classified: Callable[..., None]
+) -> None:
+    classified("copy", 50, sha256="same")
+    classified("new", 28)
+    looked = check(store, Recorded(store))
+    assert looked.run() is None
+
+    classified("one", 1)
+
+    ended = looked.run()
+    assert ended is not None
+    assert ended.trigger_reason == "30 new pictures, it takes 30"
 
 
 def test_what_came_while_the_last_model_was_trained_counts_as_new(
