@@ -1,10 +1,8 @@
 import io
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from model_store.images import ImageSource
@@ -15,6 +13,7 @@ from model_store.registry import Registry
 from producer.contracts import ImageRef, Result
 from producer.ulid import new_ulid
 from tests.tiny_model import tiny_pixels
+from tests.watched_stores import Killed, Mortal
 from training.progress import Silent
 from training.retrain import Retraining
 from training.run_record import RunRecord
@@ -37,41 +36,7 @@ TRAINING = {
     "checkpoint_every_s": 0,
 }
 
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing is recorded, nothing is tidied up."""
-
-
-class Mortal(MemoryStore):
-    """Dies at the n-th change that is asked of it, and is dead from then on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changes: list[str] = []
-        self.die_at: int | None = None
-        self.before: Callable[[str], None] | None = None
-
-    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
-        if self.before is not None:
-            self.before(key)
-        if self.die_at is not None and len(self.changes) >= self.die_at:
-            raise Killed
-        self.changes.append(key)
-        return super().put(key, data, create_only=create_only, if_match=if_match)
-
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
-        if self.die_at is not None and len(self.changes) >= self.die_at:
-            raise Killed
-        self.changes.append(key)
-        super().delete(key, if_match=if_match)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -191,6 +156,22 @@ def test_asleep_between_its_last_look_and_the_manifest_it_leaves_a_version_that_
     champion = Registry(store, "default").current()
     assert (champion.version, champion.generation) == (record(store).version, 1)
     assert champion.version.endswith("-a2")
+
+
+def test_awake_again_while_its_successor_is_still_at_work_it_moves_no_alias(
+    store: Mortal, retraining: Retraining
+) -> None:
+    def taken_up_first(key: str) -> None:
+        if key.endswith(MANIFEST):
+            store.before = None
+            Runs(store, "default").take_up(record(store))
+
+    store.before = taken_up_first
+    assert retraining.run(SLOT) is None
+
+    registry = Registry(store, "default")
+    assert (registry.alias("champion"), registry.alias("challenger")) == (None, None)
+    assert (record(store).state, record(store).attempt) == ("running", 2)
 
 
 def test_asleep_between_its_last_look_and_the_promotion_both_promote_the_same(
