@@ -2,6 +2,7 @@ from model_store.registry import Registry
 from producer.contracts import ImageRef
 from tests.system.running_platform import Platform, wait_until
 from training.run_record import RunRecord
+from training.runs import Runs
 
 RETRAINED = {
     "SHOAL_TRAINING__FIT__RECIPE": "pixel",
@@ -16,10 +17,7 @@ RETRAINED = {
 
 
 def runs(platform: Platform) -> list[RunRecord]:
-    prefix = f"{platform.collection}/runs/"
-    return [
-        RunRecord.model_validate_json(platform.store.get(i.key).data) for i in platform.store.list(prefix)
-    ]
+    return list(Runs(platform.store, platform.collection).all())
 
 
 def test_the_whole_circle(platform: Platform) -> None:
@@ -51,6 +49,43 @@ def test_the_whole_circle(platform: Platform) -> None:
     assert manifest.parent in {first_version, *(run.version for run in runs(platform))}
     assert manifest.snapshot.source == "ledger"
     assert all(gate.passed for gate in manifest.gates)
+
+
+def test_enough_new_pictures_start_a_run_that_is_promoted_and_served(platform: Platform) -> None:
+    """Train, submit too few, then enough; the volume trigger asks for one run; the worker swaps."""
+    first_version = platform.promote_tiny_model()
+    registry = Registry(platform.store, platform.collection)
+    triggers = {
+        **RETRAINED,
+        "SHOAL_TRAINING__SCHEDULE": "0 0 29 2 *",  # not by the clock
+        "SHOAL_TRAINING__PROMOTION__SILHOUETTE_SLACK": "2",  # the first model may be the better by chance
+        "SHOAL_TRAINING__PROMOTION__RECONSTRUCTION_SLACK": "1",
+        "SHOAL_TRAINING__TRIGGERS__VOLUME": "100",
+        "SHOAL_TRAINING__TRIGGERS__CHECK_EVERY_S": "1",
+        "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]',
+    }
+    few, more = platform.upload_kinds("few", 40), platform.upload_kinds("more", 120)
+    with (
+        platform.running("worker", "worker ready"),
+        platform.running("trainer", "trainer ready", SHOAL_LOG__LEVEL="DEBUG", **triggers) as log,
+        platform.running("beat", "beat: Starting", **triggers),
+    ):
+        platform.results(few, platform.submit(few))
+        wait_until(lambda: "40 new pictures" in log.read_text(), 60, "a check that finds too few")
+        assert runs(platform) == []
+
+        platform.results(more, platform.submit(more))
+        wait_until(lambda: any(run.ended_at for run in runs(platform)), 120, "a run of its own")
+        (run,) = runs(platform)
+        assert run.state == "promoted", run.reason
+        champion = registry.current()
+        wait_until(lambda: answered_by(platform, few[:1]) == {champion.version}, 30, "the worker swaps")
+
+    assert runs(platform) == [run]
+    assert (run.trigger, run.version) == ("volume", champion.version)
+    assert run.trigger_reason.endswith("new pictures, it takes 100")
+    assert champion.version != first_version
+    assert registry.manifest(champion.version)[0].snapshot.digest == run.snapshot_digest
 
 
 def answered_by(platform: Platform, refs: list[ImageRef]) -> set[str]:
