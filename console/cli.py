@@ -29,6 +29,8 @@ COMMANDS: Final = MappingProxyType(
         "dead": "dead",
         "sweep": "sweep",
         "clusters": "clusters",
+        "drift": "drift",
+        "ledger": "ledger",
         "worker": "roles",
         "trainer": "roles",
         "beat": "roles",

@@ -9,13 +9,15 @@ from model_store.images import ImageSource
 from model_store.ledger import Ledger
 from model_store.preprocess import Preprocess
 from model_store.s3 import S3Store
+from model_store.tombstones import Tombstones
 from producer.contracts import ImageRef
 from producer.errors import TrainingFailed
 from training.corpus import Corpus
 from training.dataset import from_encoded, from_folder, from_npy
+from training.near_duplicates import NearDuplicates
 from training.progress import Progress
 from training.settings import Settings
-from training.snapshot import read_originals, sample
+from training.snapshot import choose, read_originals, references
 
 
 def corpus_of_path(
@@ -47,7 +49,7 @@ def corpus_of_ledger(
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = _references(conn, collection, settings.training.max_images)
+    refs = _references(conn, collection, settings)
     progress.stage("read", len(refs))
     with _uploads(settings) as images:
         return from_encoded(
@@ -58,6 +60,7 @@ def corpus_of_ledger(
             source=f"the ledger of {collection}",
             total=len(refs),
             on_progress=progress.advance,
+            near_duplicates=NearDuplicates() if settings.training.snapshot.near_duplicates else None,
         )
 
 
@@ -70,13 +73,18 @@ def originals_of_ledger(
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = _references(conn, collection, at_most)
+    refs = _references(conn, collection, settings, at_most)
     with _uploads(settings) as images:
         yield read_originals(images, refs)
 
 
-def _references(conn: Connection, collection: str, at_most: int) -> list[ImageRef]:
-    refs = sample(Ledger(conn.store, collection).rows(), at_most)
+def _references(
+    conn: Connection, collection: str, settings: Settings, at_most: int | None = None
+) -> list[ImageRef]:
+    training = settings.training
+    erased = Tombstones(conn.store, collection).now()
+    ledger, at_most = Ledger(conn.store, collection), at_most or training.max_images
+    refs = references(choose(ledger, erased, at_most, training.snapshot))
     if not refs:
         raise TrainingFailed(
             f"the ledger of {collection} names no usable picture yet: submit some, or train on a folder"

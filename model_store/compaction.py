@@ -28,6 +28,7 @@ from model_store.ledger import Ledger
 from model_store.ledger_day import Day, DayChanged
 from model_store.ledger_schema import SCHEMA
 from model_store.object_store import ObjectStore
+from model_store.tombstones import Tombstones
 from producer.errors import ObjectNotFound, PreconditionFailed
 
 log = structlog.get_logger(__name__)
@@ -63,8 +64,8 @@ def compact_finished_days(store: ObjectStore, collection: str, today: date) -> C
     Safe at any time and beside itself: a wrong `today` costs work, no rows. Looks at the tombstones once
     more after writing: what was erased meanwhile is left out too, or the erasure found it.
     """
-    done, erased = Compacted(), None
-    while erased != (erased := tombstones(store, collection)):
+    done, tombstones, erased = Compacted(), Tombstones(store, collection), None
+    while erased != (erased := tombstones.now()):
         done += _compact_finished_days(store, collection, today, erased)
     return done
 
@@ -84,12 +85,6 @@ def _compact_finished_days(
     if digest != before.tombstones:
         store.put(layout.ledger_state(), _State(tombstones=digest).model_dump_json().encode())
     return done
-
-
-def tombstones(store: ObjectStore, collection: str) -> frozenset[str]:
-    """List the ids of the erased pictures."""
-    prefix = Layout(collection).tombstones()
-    return frozenset(info.key.removeprefix(prefix) for info in store.list(prefix))
 
 
 def compact(

@@ -75,14 +75,32 @@ class Day:
                         table = table.filter(pc.invert(pc.is_in(table["message_id"], value_set=own)))
                     yield table.select(columns)
             for at in range(0, len(self.parts), PARTS_AT_ONCE):
-                yield pa.concat_tables(self._read(self.parts[at : at + PARTS_AT_ONCE], columns))
+                yield pa.concat_tables(self.read(self.parts[at : at + PARTS_AT_ONCE], columns))
         except ObjectNotFound as error:
             raise DayChanged(f"{self.folder} changed while it was read") from error
         now = [info.key for info in self._store.list(self.folder + DAY)]
         if max(map(_generation, now), default=0) != self.generation:
             raise DayChanged(f"{self.folder} was compacted while it was read")
 
-    def _read(self, keys: list[str], columns: Sequence[str]) -> list[pa.Table]:
+    def newest_first(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield rows, about the newest first, for who needs only some: a row may come twice, or be missed.
+
+        Raises:
+            DayChanged: the day was compacted meanwhile.
+        """
+        files = [*self.compacted[-1:], *self.parts]
+        try:
+            for end in range(len(files), 0, -PARTS_AT_ONCE):
+                yield pa.concat_tables(self.read(files[max(0, end - PARTS_AT_ONCE) : end], columns))
+        except ObjectNotFound as error:
+            raise DayChanged(f"{self.folder} changed while it was read") from error
+
+    def read(self, keys: Sequence[str], columns: Sequence[str]) -> list[pa.Table]:
+        """Read some of the day's files as they are.
+
+        Raises:
+            ObjectNotFound: one was compacted meanwhile.
+        """
         tables: dict[int, pa.Table] = {}
         for position, found in self._store.get_many(Get(key) for key in keys):
             if not isinstance(found, StoredObject):

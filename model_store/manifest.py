@@ -40,6 +40,7 @@ class Snapshot(Part):
     n_images: int
     n_rejected: int = 0
     n_duplicates: int = 0
+    n_near_duplicates: int = 0
 
 
 class Gate(Part):

@@ -1,7 +1,7 @@
 """One fused predict on the device: pixels in; encode, project, assign, judge there; one copy back.
 
 uint8 (B, S, S, 3) -> device -> [0, 1] -> encoder (B, D) -> unit length -> PCA (B, P) -> distances (B, K)
--> the A nearest, typicality, unknown -> one float32 array (B, P + 2A + 2) back to the host
+-> the A nearest, typicality, unknown -> one float32 array (B, P + 2A + 3) back to the host
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ class Prediction:
     """What the model says of B pictures.
 
     `nearest` (B, A) int64 and `distances` (B, A) float32 are sorted, nearest first. `typicality` (B,) in
-    [0, 1] is the share of the cluster's own pictures farther out. `unknown` (B,) bool.
+    [0, 1] is the share of the cluster's own pictures farther out. `unknown` (B,) bool. `residuals` (B,) are
+    squared lengths of what the PCA leaves of the embedding at unit length: its reconstruction error.
     """
 
     projections: NDArray[np.float32]  # (B, P)
@@ -31,6 +32,7 @@ class Prediction:
     distances: NDArray[np.float32]
     typicality: NDArray[np.float32]
     unknown: NDArray[np.bool_]
+    residuals: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.nearest)
@@ -43,6 +45,7 @@ class Prediction:
             self.distances[rows],
             self.typicality[rows],
             self.unknown[rows],
+            self.residuals[rows],
         )
 
 
@@ -76,8 +79,9 @@ class Predictor:
             projections=answer[:, :p],
             nearest=answer[:, p : p + a].astype(np.int64),
             distances=answer[:, p + a : p + 2 * a],
-            typicality=answer[:, -2],
-            unknown=answer[:, -1] > 0,
+            typicality=answer[:, -3],
+            unknown=answer[:, -2] > 0,
+            residuals=answer[:, -1],
         )
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -92,7 +96,10 @@ class Predictor:
 
     def _predict(self, pixels: Tensor) -> Tensor:
         unit = torch.nn.functional.normalize(self._encode(pixels))
-        projections = (unit - self._mean) @ self._components.T
+        centred = unit - self._mean
+        projections = centred @ self._components.T
+        # components are orthonormal, so the rest follows by Pythagoras
+        residuals = (centred.square().sum(1) - projections.square().sum(1)).clamp(min=0)
         # the exact form: |x|2 - 2xc + |c|2 loses the digits that tell near centroids apart
         distances = torch.cdist(projections, self._centroids, compute_mode="donot_use_mm_for_euclid_dist")
         near, index = distances.topk(self.n_nearest, largest=False)  # (B, A)
@@ -100,7 +107,8 @@ class Predictor:
         inside = torch.searchsorted(self._quantiles[nearest], first)  # (B, 1): how many quantiles lie nearer
         typicality = 1 - inside.clamp(max=len(QUANTILES) - 1) / (len(QUANTILES) - 1)
         unknown = first[:, 0] > self._unknown_distance[nearest]
-        return torch.cat([projections, index.float(), near, typicality, unknown.float()[:, None]], dim=1)
+        judged = torch.stack([typicality[:, 0], unknown.float(), residuals], dim=1)
+        return torch.cat([projections, index.float(), near, judged], dim=1)
 
 
 def best_device(wanted: str = "auto") -> str:

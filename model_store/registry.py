@@ -4,7 +4,7 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 (compare-and-swap). A reader sees the old version or the new, never neither and never half of one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import structlog
@@ -43,8 +43,19 @@ class Registry:
         self._signer = signer
         self.collection = collection
 
-    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Target:
+    def publish(
+        self,
+        manifest: Manifest,
+        files: Mapping[str, bytes],
+        *,
+        confirm: Callable[[], object] | None = None,
+    ) -> Target:
         """Store a version for good. It serves nobody until an alias points at it.
+
+        Args:
+            manifest: of the version.
+            files: all that it lists.
+            confirm: called when only the manifest is missing; if it raises, no version appears.
 
         Raises:
             PreconditionFailed: the version exists already.
@@ -63,6 +74,8 @@ class Registry:
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
+        if confirm is not None:
+            confirm()
         self._store.put(self._layout.model(manifest.version, MANIFEST), data, create_only=True)
         return Target(version=manifest.version, sha256=sha256(data))
 

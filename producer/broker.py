@@ -20,6 +20,7 @@ from producer.settings import BrokerSettings
 
 CLASSIFY: Final = "shoal.classify.v1"
 RETRAIN: Final = "shoal.retrain.v1"
+CHECK: Final = "shoal.check.v1"
 INTERACTIVE: Final[Lane] = "interactive"
 BULK: Final[Lane] = "bulk"
 LANES: Final[tuple[Lane, ...]] = (INTERACTIVE, BULK)

@@ -17,12 +17,13 @@ from model_store.process_settings import load_settings
 from model_store.registry import Registry
 from model_store.s3 import S3Store
 from model_store.signature import Signer, TrustedKeys
-from producer.broker import RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
+from producer.broker import CHECK, RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from training import tasks
 from training.auto_backfill import AutoBackfill
 from training.backfill import Backfill
+from training.check import Check
 from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.schedule import beat_schedule, slot_at
@@ -50,6 +51,7 @@ class Trainer:
             if training.backfill.automatic
             else None
         )
+        self._checks: dict[str, Check] = {}
 
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
@@ -60,6 +62,14 @@ class Trainer:
         """Give the backfill of one collection."""
         registry = Registry(self._store, collection, trusted=TrustedKeys(self._settings.store.trusted_keys))
         return Backfill(self._store, registry, self._settings.training.backfill, stop)
+
+    def check(self, collection: str) -> Check:
+        """Give the check of one collection: the same one each time, since it watches."""
+        if collection not in self._checks:
+            training, retraining = self._settings.training, self.retraining(collection)
+            trusted = TrustedKeys(self._settings.store.trusted_keys)
+            self._checks[collection] = Check(collection, self._store, retraining, training, trusted)
+        return self._checks[collection]
 
     def close(self) -> None:
         """Let go of connections."""
@@ -77,7 +87,7 @@ except ShoalError as mistake:
 
 broker = settings.broker.for_training()
 leases = Leases(redis_client(broker, text=False), broker.lease_s)
-app = celery_app("training", broker, [lane_queue(TRAINING_QUEUE)], leases=leases, tasks=(RETRAIN,))
+app = celery_app("training", broker, [lane_queue(TRAINING_QUEUE)], leases=leases, tasks=(RETRAIN, CHECK))
 app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
 tasks.register(app)
 
@@ -112,3 +122,8 @@ def _name_the_run(body: tuple[Any, dict[str, Any], Any], **_: object) -> None:
     """Stamp the run's name when it is asked for: computed when it starts, a delayed twin would differ."""
     body[1].setdefault("slot", slot_at(time.time(), settings.training))
     body[1].update(settings.broker.keyring().sign(RETRAIN, body[1]))
+
+
+@signals.before_task_publish.connect(sender=CHECK)  # type: ignore[untyped-decorator]
+def _sign_the_check(body: tuple[Any, dict[str, Any], Any], **_: object) -> None:
+    body[1].update(settings.broker.keyring().sign(CHECK, body[1]))

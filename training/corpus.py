@@ -22,6 +22,7 @@ class Corpus:
         names: (N,), where each picture came from: a path in the folder, a key, a row number.
         rejected: how many were not taken, by error code.
         n_duplicates: how many were dropped because the same bytes had been taken already.
+        n_near_duplicates: how many were dropped because one that looks the same had been taken already.
         digest: sha256 over the names and contents of what was taken, in order.
     """
 
@@ -30,6 +31,7 @@ class Corpus:
     digest: str
     rejected: Mapping[str, int] = field(default_factory=dict)
     n_duplicates: int = 0
+    n_near_duplicates: int = 0
 
     @property
     def n_rejected(self) -> int:

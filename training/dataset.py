@@ -25,6 +25,7 @@ from producer.contracts import ErrorCode
 from producer.errors import ConfigurationError, TrainingFailed
 from training.corpus import Corpus, PixelFile
 from training.decode_pool import Encoded, decode_in_threads
+from training.near_duplicates import NearDuplicates
 
 MAX_FILE_BYTES = 20 * 2**20  # as for uploads
 
@@ -85,6 +86,7 @@ def from_encoded(
     min_pictures: int = 2,
     on_progress: OnProgress | None = None,
     n_threads: int | None = None,
+    near_duplicates: NearDuplicates | None = None,
 ) -> Corpus:
     """Decode a stream of picture files; only a few of them are in memory at any time.
 
@@ -98,6 +100,7 @@ def from_encoded(
         min_pictures: fewer are an error.
         on_progress: called with items done and `total`.
         n_threads: that decode; one per core by default.
+        near_duplicates: if given, pictures that look like one it has seen are left out.
 
     Raises:
         TrainingFailed: fewer than `min_pictures` could be taken; the message says why the others were not.
@@ -105,7 +108,7 @@ def from_encoded(
     names: list[str] = []
     seen: set[bytes] = set()
     rejected: Counter[str] = Counter()
-    digest, n_done, n_duplicates = hashlib.sha256(), 0, 0
+    digest, n_done, n_duplicates, n_alike = hashlib.sha256(), 0, 0, 0
     with PixelFile(workdir, preprocess.input_size) as rows:
         for name, content, outcome in decode_in_threads(items, preprocess, limits, n_threads):
             n_done += 1
@@ -113,6 +116,8 @@ def from_encoded(
                 rejected[outcome.code] += 1
             elif content in seen:
                 n_duplicates += 1
+            elif near_duplicates is not None and near_duplicates.seen(outcome.pixels):
+                n_alike += 1
             else:
                 seen.add(content)
                 names.append(name)
@@ -123,9 +128,9 @@ def from_encoded(
         if len(names) < max(1, min_pictures):
             raise TrainingFailed(
                 f"{len(names)} of the {n_done} files in {source} could be used, at least {min_pictures} "
-                f"are needed{_in_words({**rejected, 'duplicates': n_duplicates})}"
+                f"are needed{_in_words({**rejected, 'duplicates': n_duplicates, 'near duplicates': n_alike})}"
             )
-    return Corpus(rows.mapped(), tuple(names), digest.hexdigest(), dict(rejected), n_duplicates)
+    return Corpus(rows.mapped(), tuple(names), digest.hexdigest(), dict(rejected), n_duplicates, n_alike)
 
 
 def from_npy(

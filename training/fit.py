@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder, to_images
 from producer.errors import TrainingFailed
+from training.checkpoint import Checkpoints
 from training.fit_run import EpochReport, OnEpoch, OnStep, Pictures, Run
 from training.fit_settings import FitSettings, plan_steps
 from training.recipes import recipe
@@ -49,6 +50,8 @@ def fit_autoencoder(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     start: tuple[Encoder, Decoder] | None = None,
+    checkpoints: Checkpoints | None = None,
+    purpose: str = "",
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -61,6 +64,9 @@ def fit_autoencoder(
         on_epoch: called after each epoch; an exception raised in it ends the run.
         on_step: called after each step with steps done and steps planned.
         start: weights to begin with, of the same architecture; default: random ones.
+        checkpoints: where to leave the state after an epoch when one is due, and where an earlier attempt
+            left its own: then the fit goes on from there, to the weights that it would have given unbroken.
+        purpose: what the fit is of; a checkpoint of something else is not continued.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -87,7 +93,11 @@ def fit_autoencoder(
             for array, taken in zip((pixels, validation), chosen, strict=True)
         ]
         run = Run(objective, corpora[0], corpora[1], settings, plan)
-        history, stopped_early = run.train(on_epoch, on_step)
+        if checkpoints is not None:
+            state = checkpoints.load(f"{purpose} {settings.model_dump_json()} {torch.__version__}")
+            if state is not None:
+                run.restore(state)
+        history, stopped_early = run.train(on_epoch, on_step, checkpoints)
     kept = objective.cpu().eval()
     seconds = time.perf_counter() - started
     return FittedAutoencoder(kept.encoder, kept.decoder, history, seconds, device.type, stopped_early)

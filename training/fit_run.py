@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from producer.errors import TrainingFailed
+from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
 from training.recipes import Batch, Losses, Objective
 
@@ -94,8 +95,11 @@ class Run:
         self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, n_steps, pct_start=0.1)
         self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
+        self.best, self.history = Best(), list[EpochReport]()
 
-    def train(self, on_epoch: OnEpoch | None, on_step: OnStep | None) -> tuple[list[EpochReport], bool]:
+    def train(
+        self, on_epoch: OnEpoch | None, on_step: OnStep | None, checkpoints: Checkpoints | None = None
+    ) -> tuple[list[EpochReport], bool]:
         """Run until the plan or the patience ends, and leave the best weights in place.
 
         Returns:
@@ -104,19 +108,67 @@ class Run:
         Raises:
             TrainingFailed: a loss is not finite.
         """
-        started, best, history = time.perf_counter(), Best(), list[EpochReport]()
-        for epoch in range(1, self.plan.n_epochs + 1):
+        best, history = self.best, self.history
+        started = time.perf_counter() - (history[-1].seconds if history else 0.0)
+        while len(history) < self.plan.n_epochs and not self._on_a_plateau():
             train, validation = self._epoch(on_step), self._validate()
-            history.append(
-                EpochReport(epoch, self.plan.n_epochs, train, validation, time.perf_counter() - started)
-            )
+            seconds = time.perf_counter() - started
+            history.append(EpochReport(len(history) + 1, self.plan.n_epochs, train, validation, seconds))
             best.see(validation["total"], self.objective)
             if on_epoch:
                 on_epoch(history[-1])
-            if self.steps_done >= self.settings.min_steps and best.epochs_since >= self.settings.patience:
-                break
+            if checkpoints is not None and checkpoints.due():
+                checkpoints.save(self.state())
         self.objective.load_state_dict(best.weights)
         return history, len(history) < self.plan.n_epochs
+
+    def state(self) -> FitState:
+        """Give everything that the run needs to go on after the last whole epoch."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.weights.items()}
+        optimiser = self.optimiser.state_dict()
+        for nth, moments in optimiser["state"].items():
+            tensors |= {f"optimiser.{nth}.{name}": moment for name, moment in moments.items()}
+        tensors["random"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        facts = {
+            "steps_done": self.steps_done,
+            "best_loss": self.best.loss,
+            "epochs_since": self.best.epochs_since,
+            "history": [asdict(report) for report in self.history],
+            "param_groups": optimiser["param_groups"],
+            "schedule": self.schedule.state_dict(),
+        }
+        return FitState(tensors, facts)
+
+    def restore(self, state: FitState) -> None:
+        """Go on from a state of a run with the same pictures and settings."""
+        named: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
+        for name, tensor in state.tensors.items():
+            owner, _, rest = name.partition(".")
+            if owner in named:
+                named[owner][rest] = tensor
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in named["optimiser"].items():
+            nth, _, moment = name.partition(".")
+            moments.setdefault(int(nth), {})[moment] = tensor
+        facts = state.facts
+        groups = [{**g, "betas": tuple(g["betas"])} for g in facts["param_groups"]]
+        self.objective.load_state_dict(named["network"])
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.schedule.load_state_dict(dict(facts["schedule"]))
+        self.best = Best(facts["best_loss"], facts["epochs_since"], named["best"])
+        self.history = [EpochReport(**report) for report in facts["history"]]
+        self.steps_done = facts["steps_done"]
+        for _ in range(self.steps_done):  # the order of pictures goes on where it was
+            next(self.rows)
+        torch.set_rng_state(state.tensors["random"])
+        if self.device.type == "cuda" and "random_cuda" in state.tensors:
+            torch.cuda.set_rng_state(state.tensors["random_cuda"], self.device)
+
+    def _on_a_plateau(self) -> bool:
+        return self.steps_done >= self.settings.min_steps and self.best.epochs_since >= self.settings.patience
 
     def _epoch(self, on_step: OnStep | None) -> MeanLosses:
         """Take one epoch's steps; gives the means of their losses."""

@@ -32,6 +32,7 @@ def pack(
     projections: NDArray[np.float32],
     clusters: ClusterFile,
     names: Sequence[str] = (),
+    held_out: NDArray[np.intp] | None = None,
 ) -> dict[str, bytes]:
     """Write every file but the manifest and the model card.
 
@@ -44,15 +45,20 @@ def pack(
         projections: (N, P) of the corpus; some become the reference for drift.
         clusters: the names of the centroids.
         names: (N,) of the corpus; their hashes are kept, so that a successor knows what both have seen.
+        held_out: rows that the model was not fitted on: what it leaves of those is usual for new pictures.
     """
     n = len(pixels)
     probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
     reference_rows = np.unique(np.linspace(0, n - 1, min(n, N_REFERENCE)).astype(int))
     nearest = clusterer.assign(projections).indices
+    unseen = predictor(pixels[_new_to_it(n, held_out)])
     reference = {
         "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
         "projections": np.ascontiguousarray(projections[reference_rows]),
         "seen": np.sort(name_hashes(names)),
+        "residuals": np.ascontiguousarray(unseen.residuals),
+        "unknown": unseen.unknown.astype(np.uint8),
+        "n_images": np.array([n], np.int64),
     }
     return {
         bundle.ENCODER: bundle.weights_to_bytes(encoder),
@@ -63,6 +69,14 @@ def pack(
         bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
         **clusterer.to_files(),
     }
+
+
+def _new_to_it(n: int, held_out: NDArray[np.intp] | None) -> NDArray[np.intp]:
+    rows = np.arange(n) if held_out is None else held_out
+    chosen: NDArray[np.intp] = rows[
+        np.unique(np.linspace(0, len(rows) - 1, min(len(rows), N_REFERENCE)).astype(int))
+    ]
+    return chosen
 
 
 def name_clusters(matched: Matched, assignment: Assignment, names: Sequence[str]) -> ClusterFile:

@@ -2,41 +2,49 @@
 
 ```
 create runs/{slot}                    another has it -> nothing to do
-snapshot of the ledger, originals     too few -> skipped
-show the champion the same pictures   predecessor.py
-train, carry the ids over             train.py
-judge both on the held-out pictures   comparison.py
-decide                                promotion.py
+snapshot of the ledger, kept          too few -> skipped
+originals, near duplicates left out
+train, judge beside the champion      candidate.py
+put verdict and version in the record the fence: only who still holds the run gets past here
 publish, with the verdict in the manifest
-hand names on, promote; or point `challenger` at it
+hand names on, promote; or point `challenger` at it  the fence again
 ```
+
+A run whose trainer died is taken up by another, once: with the same snapshot, from the last checkpoint, and
+if a version was published already, from there. `run_lease.py` tells why no two trainers do one run.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
+from model_store.bundle import CLUSTERS, ClusterFile
 from model_store.cluster_history import ClusterHistory
-from model_store.cluster_names import ClusterNames
+from model_store.cluster_names import ClusterNames, heirs
+from model_store.erasure import Erasure
+from model_store.exemplars import read_exemplars
 from model_store.images import ImageSource
-from model_store.ledger import Ledger
+from model_store.layout import Layout
 from model_store.object_store import ObjectStore
-from model_store.predictor import best_device
 from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer, TrustedKeys
-from producer.errors import BundleInvalid, ShoalError
-from training.comparison import compare
+from model_store.tombstones import Tombstones
+from producer.contracts import ImageRef
+from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError
+from training.candidate import Candidates
+from training.checkpoint import RunCheckpoints
 from training.corpus import Corpus
-from training.dataset import from_encoded
-from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
-from training.promotion import decide
-from training.run_record import RunRecord, Runs
+from training.run_corpus import RunCorpus
+from training.run_lease import RunLease, RunLost
+from training.run_progress import RunProgress
+from training.run_record import RunRecord, Trigger, version_of
+from training.runs import Runs
 from training.settings import Settings
-from training.snapshot import read_originals, sample
-from training.train import TrainSettings, train
+from training.trained import Trained
 
 log = structlog.get_logger(__name__)
 
@@ -53,118 +61,174 @@ class Retraining:
         progress: Progress,
         signer: Signer | None = None,
     ) -> None:
-        self._runs = Runs(store, collection)
+        self._store = store
+        self._runs = Runs(store, collection, settings.training.lease_s)
         trusted = TrustedKeys(settings.store.trusted_keys)
         self._registry = Registry(store, collection, trusted=trusted, signer=signer)
         self._names = ClusterNames(store, collection)
         self._history = ClusterHistory(store, collection)
-        self._ledger = Ledger(store, collection)
         self._images = images
         self._settings = settings
         self._training = settings.training
         self._progress = progress
 
-    def run(self, slot: str) -> RunRecord | None:
+    def run(self, slot: str, trigger: Trigger = "by hand", reason: str = "") -> RunRecord | None:
         """Do the run of this slot; None if another has begun it.
 
         Raises:
             Exception: whatever went wrong, after it was recorded as `failed`.
         """
-        record = self._runs.begin(slot)
-        if record is None:
+        lease = self._runs.begin(slot, trigger, reason)
+        if lease is None:
             log.info("this run exists already", slot=slot)
             return None
-        try:
-            record = self._run(record)
-        except Exception as error:
-            reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
-            self._runs.end(record.model_copy(update={"state": "failed", "reason": reason}))
-            raise
-        log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
-        return self._runs.end(record)
+        log.info("run begins", slot=slot, trigger=trigger, reason=reason)
+        return self._hold(lease)
 
-    def _run(self, record: RunRecord) -> RunRecord:
-        champion = self._registry.alias("champion")
-        refs = sample(self._ledger.rows(), self._training.max_images)
+    def take_up(self, dead: RunRecord) -> RunRecord | None:
+        """Go on with a run whose trainer died; None if another does, or if it has died twice.
+
+        Raises:
+            Exception: as `run`.
+        """
+        lease = self._runs.take_up(dead)
+        if lease is None:
+            return None
+        log.warning("run is taken up again, its trainer died", slot=dead.slot, attempt=lease.record.attempt)
+        return self._hold(lease)
+
+    def _hold(self, lease: RunLease) -> RunRecord | None:
+        slot = lease.record.slot
+        with lease:
+            try:
+                record = self._run(lease)
+            except RunLost as error:
+                log.warning("run goes on elsewhere, and ends here", slot=slot, reason=str(error))
+                return None
+            except Exception as error:
+                reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
+                self._fail(lease, reason)
+                raise
+        self._clear(lease)
+        log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
+        return record
+
+    def _fail(self, lease: RunLease, reason: str) -> None:
+        try:
+            lease.end(state="failed", reason=reason)
+        except ShoalError as error:  # then its heart stands still, and another trainer takes it up
+            log.warning("the run's end could not be recorded", slot=lease.record.slot, reason=str(error))
+        else:
+            self._clear(lease)
+
+    def _run(self, lease: RunLease) -> RunRecord:
+        if lease.record.version is not None and self._is_published(lease.record.version):
+            return self._conclude(lease)  # the trainer died after that
+        pictures = self._pictures(lease)
+        refs = pictures.refs()
         if len(refs) < self._training.min_images:
             reason = f"{len(refs)} usable pictures in the ledger, it takes {self._training.min_images}"
-            return record.model_copy(update={"state": "skipped", "reason": reason, "n_images": len(refs)})
+            return lease.end(state="skipped", reason=reason, n_images=len(refs))
+        champion = self._registry.alias("champion")
+        progress = RunProgress(self._progress, lease)
         with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
-            self._progress.stage("read", len(refs))
-
-            def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
-                return from_encoded(
-                    read_originals(self._images, refs),
-                    preprocess,
-                    self._settings.decode,
-                    Path(workdir, folder),
-                    source="the ledger",
-                    total=len(refs),
-                    on_progress=self._progress.advance,
-                )
-
-            corpus = read(self._training.preprocess, "candidate")
-            return self._train(record, corpus, champion, self._predecessor(champion, corpus, read))
+            corpus = pictures.read(refs, self._training.preprocess, Path(workdir, "candidate"), progress)
+            if len(corpus) < self._training.min_images:
+                reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
+                return lease.end(state="skipped", reason=reason, n_images=len(corpus))
+            trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
+        self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
+        return self._conclude(lease)
 
     def _train(
-        self, record: RunRecord, corpus: Corpus, champion: Alias | None, predecessor: Predecessor | None
-    ) -> RunRecord:
-        settings = self._like(champion)
-        trained = train(
+        self,
+        lease: RunLease,
+        corpus: Corpus,
+        champion: Alias | None,
+        pictures: RunCorpus,
+        refs: Sequence[ImageRef],
+        workdir: Path,
+    ) -> Trained:
+        """Train and judge; when it returns, verdict and version stand in the run's record."""
+        record = lease.record
+        progress = RunProgress(self._progress, lease)
+
+        def reread(preprocess: Preprocess) -> Corpus:
+            taken = frozenset(corpus.names)
+            chosen = [ref for ref in refs if ref.image_id in taken]
+            return pictures.read(chosen, preprocess, workdir, progress, leave_out_alike=False)
+
+        trained, verdict = Candidates(self._registry, self._training, progress).make(
             corpus,
-            settings,
-            self._progress,
-            source="ledger",
-            collection=record.collection,
-            parent=champion.version if champion else None,
-            predecessor=predecessor,
+            champion,
+            reread,
+            version=version_of(record),
             taken=self._history.ids(),
+            checkpoints=RunCheckpoints(
+                self._store,
+                record.collection,
+                record.slot,
+                record.attempt,
+                self._training.checkpoint_every_s,
+            ),
         )
-        comparison = compare(trained, predecessor, corpus, settings) if predecessor else None
-        verdict = decide(trained.quality, comparison, self._training.promotion)
-        trained = trained.with_gates(verdict.gates)
-        target = self._registry.publish(trained.manifest, trained.files)
-        if verdict.promote:
-            self._names.inherit(trained.matched.heirs())
-            generation = champion.generation if champion else 0
+        lease.save(
+            version=trained.manifest.version,
+            promote=verdict.promote,
+            reason=verdict.reason,
+            gates=verdict.gates,
+            generation=champion.generation if champion else 0,
+            n_images=len(corpus.pixels),
+            snapshot_digest=corpus.digest,
+        )
+        return trained
+
+    def _forget_erased(self, version: str) -> None:
+        """Take back what the version names of pictures that were erased while it was trained."""
+        collection = self._registry.collection
+        named = set().union(*read_exemplars(self._store, collection, version).values())
+        erased = named & Tombstones(self._store, collection).now()
+        if erased:
+            Erasure(self._store, collection, {}).take_out_of(Layout(collection).exemplars(version), erased)
+
+    def _conclude(self, lease: RunLease) -> RunRecord:
+        """Carry out the verdict in the record; doing it twice, or two doing it, does it once."""
+        record = lease.save()
+        _, target = self._registry.manifest(str(record.version))
+        self._forget_erased(target.version)
+        if not record.promote:
+            self._registry.set_challenger(target, reason=record.reason)
+            return lease.end(state="challenger")
+        clusters = ClusterFile.from_bytes(self._registry.file(target.version, CLUSTERS)).clusters
+        self._names.inherit(heirs(clusters))
+        try:
             self._registry.promote(
-                target.version, reason=f"run {record.slot}", expected_generation=generation
+                target.version, reason=f"run {record.slot}", expected_generation=record.generation
             )
-        else:
-            self._registry.set_challenger(target, reason=verdict.reason)
-        return record.model_copy(
-            update={
-                "state": "promoted" if verdict.promote else "challenger",
-                "reason": verdict.reason,
-                "version": target.version,
-                "gates": verdict.gates,
-                "n_images": len(corpus.pixels),
-            }
-        )
+        except PreconditionFailed as error:
+            champion = self._registry.current()
+            before = champion.previous.version if champion.previous else None
+            if target.version not in (champion.version, before):  # else an earlier attempt has promoted it
+                self._registry.set_challenger(target, reason=str(error))
+                return lease.end(state="challenger", reason=str(error))
+        return lease.end(state="promoted")
 
-    def _like(self, champion: Alias | None) -> TrainSettings:
-        """Keep the champion's number of clusters, unless the settings name one."""
-        cluster = self._training.cluster
-        if champion is None or "n_clusters" in cluster.model_fields_set:
-            return self._training
-        try:
-            n_clusters = self._registry.manifest(champion.version)[0].n_clusters
-        except BundleInvalid:  # `_judge` says so
-            return self._training
-        return self._training.model_copy(
-            update={"cluster": cluster.model_copy(update={"n_clusters": n_clusters})}
-        )
+    def _pictures(self, lease: RunLease) -> RunCorpus:
+        record = lease.record
+        return RunCorpus(self._store, record.collection, record.slot, self._images, self._settings)
 
-    def _predecessor(self, champion: Alias | None, corpus: Corpus, reread: Reread) -> Predecessor | None:
-        """Show the champion the corpus; None if there is none to compare with."""
-        if champion is None:
-            return None
-        self._progress.stage("compare")
-        device = best_device(self._training.fit.device)
+    def _is_published(self, version: str) -> bool:
         try:
-            return load_predecessor(
-                self._registry, champion, corpus, self._training.preprocess, reread, device
-            )
-        except BundleInvalid as error:
-            log.warning("the champion may not serve, and is not compared", reason=str(error))
-            return None
+            self._registry.manifest(version)
+        except ObjectNotFound:
+            return False
+        return True
+
+    def _clear(self, lease: RunLease) -> None:
+        """Remove what only the next attempt would have needed; left behind, it harms nobody."""
+        record = lease.record
+        try:
+            RunCheckpoints(self._store, record.collection, record.slot, record.attempt, 0).clear()
+            self._pictures(lease).clear()
+        except ShoalError as error:
+            log.warning("what the run kept could not be removed", slot=record.slot, reason=str(error))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from celery.schedules import ParseException, crontab, schedule
 
-from producer.broker import RETRAIN
+from producer.broker import CHECK, RETRAIN
 from producer.errors import ConfigurationError
 from training.settings import TrainingSettings
 
@@ -19,16 +19,27 @@ CRON_GRAIN_S: Final = 60.0
 
 
 def beat_schedule(settings: TrainingSettings) -> dict[str, Mapping[str, Any]]:
-    """List what beat sends, one entry per collection.
+    """List what beat sends: per collection the runs that are due by the clock, and a frequent check.
 
     Raises:
         ConfigurationError: the cron line cannot be read.
     """
     when = schedule(settings.every_s) if settings.every_s is not None else _cron(settings.schedule)
-    return {
-        f"retrain-{collection}": {"task": RETRAIN, "schedule": when, "kwargs": {"collection": collection}}
-        for collection in settings.collections
-    }
+    entries: dict[str, Mapping[str, Any]] = {}
+    for collection in settings.collections:
+        entries[f"retrain-{collection}"] = {
+            "task": RETRAIN,
+            "schedule": when,
+            "kwargs": {"collection": collection, "trigger": "schedule"},
+        }
+        every_s = settings.triggers.check_every_s
+        entries[f"check-{collection}"] = {
+            "task": CHECK,
+            "schedule": schedule(every_s),
+            "kwargs": {"collection": collection},
+            "options": {"expires": every_s},  # behind a long run they would only queue up
+        }
+    return entries
 
 
 def slot_at(moment_s: float, settings: TrainingSettings) -> str:

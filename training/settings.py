@@ -6,8 +6,11 @@ from pydantic import Field
 
 from model_store.process_settings import ProcessSettings
 from training.backfill import BackfillSettings
+from training.drift import DriftSettings
 from training.promotion import PromotionPolicy
+from training.snapshot import SnapshotSettings
 from training.train import TrainSettings
+from training.triggers import TriggerSettings
 
 
 class TrainingSettings(TrainSettings):
@@ -18,6 +21,15 @@ class TrainingSettings(TrainSettings):
     every_s: float | None = Field(None, gt=0, description="instead of the cron schedule: this often")
     min_images: int = Field(200, ge=20, description="a smaller corpus is not retrained on")
     max_images: int = Field(100_000, gt=0, description="of a larger ledger a sample is taken")
+    triggers: TriggerSettings = Field(default_factory=TriggerSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
+    snapshot: SnapshotSettings = Field(default_factory=SnapshotSettings)
+    lease_s: float = Field(
+        60.0,
+        gt=0,
+        description="a run that gives no sign of life for this long is taken up by another trainer, once",
+    )
+    checkpoint_every_s: float = Field(60.0, ge=0, description="between checkpoints of a run in the store")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are left out")
     workdir: Path | None = Field(
         None, description="for decoded pictures while training; default: the system's"

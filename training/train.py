@@ -29,6 +29,7 @@ from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
+from training.checkpoint import Checkpoints
 from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
@@ -85,6 +86,8 @@ def train(
     parent: str | None = None,
     predecessor: Predecessor | None = None,
     taken: Collection[str] = (),
+    version: str | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Make a model of a corpus.
 
@@ -97,6 +100,8 @@ def train(
         parent: version of the champion that it may succeed.
         predecessor: that champion, where it can be compared with, and its view of the corpus.
         taken: ids of clusters that earlier models had.
+        version: its name; by default one that chance makes.
+        checkpoints: where the fit leaves its state, and finds that of an earlier attempt.
 
     Raises:
         TrainingFailed: too few pictures, or the loss is no longer finite.
@@ -106,7 +111,8 @@ def train(
     labels = Labels.read(settings.labels_file)
     split = _split(corpus.names, settings)
     start = predecessor.weights(settings.fit) if predecessor else None
-    fitted = _fit(corpus, split, settings, progress, start)
+    purpose = f"{corpus.digest} {parent if start else ''}"
+    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
@@ -144,8 +150,9 @@ def train(
         projections=projections,
         clusters=clusters,
         names=corpus.names,
+        held_out=split.held_out,
     )
-    version, snapshot = new_version(), _snapshot(corpus, source)
+    version, snapshot = version or new_version(), _snapshot(corpus, source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
     card = model_card(
         version=version,
@@ -204,6 +211,8 @@ def _fit(
     settings: TrainSettings,
     progress: Progress,
     start: tuple[Encoder, Decoder] | None,
+    checkpoints: Checkpoints | None,
+    purpose: str,
 ) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
@@ -214,6 +223,8 @@ def _fit(
         validation_rows=split.held_out,
         on_step=progress.advance,
         start=start,
+        checkpoints=checkpoints,
+        purpose=purpose,
     )
     last = fitted.history[-1]
     progress.note(
@@ -231,4 +242,5 @@ def _snapshot(corpus: Corpus, source: str) -> Snapshot:
         n_images=len(corpus.pixels),
         n_rejected=corpus.n_rejected,
         n_duplicates=corpus.n_duplicates,
+        n_near_duplicates=corpus.n_near_duplicates,
     )

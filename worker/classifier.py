@@ -87,7 +87,9 @@ class Classifier:
 
     def _write(self, message: ClassifyImages, outcomes: list[Outcome], done: Pass) -> None:
         results = pipeline.results(message, outcomes, done)
-        self._recorder(message.collection).record(message, results, pipeline.projections(outcomes, done))
+        self._recorder(message.collection).record(
+            message, results, pipeline.projections(outcomes, done), pipeline.residuals(outcomes, done)
+        )
 
     def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
         read = self._reader.read(message, model.bundle.manifest.preprocess, stop_at_error=not last)

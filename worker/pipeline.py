@@ -83,6 +83,12 @@ def projections(outcomes: Sequence[Outcome], done: Pass) -> list[NDArray[np.floa
     return [next(rows) if isinstance(outcome, Ready) else None for outcome in outcomes]
 
 
+def residuals(outcomes: Sequence[Outcome], done: Pass) -> list[float | None]:
+    """Give each reference what the PCA leaves of its embedding, or None if it has none."""
+    rows = iter(done.prediction.residuals if done.prediction is not None else ())
+    return [float(next(rows)) if isinstance(outcome, Ready) else None for outcome in outcomes]
+
+
 def _predicted(message: ClassifyImages, ref: ImageRef, ready: Ready, row: int, done: Pass) -> Result:
     prediction = done.prediction
     if prediction is None:

@@ -42,6 +42,7 @@ class Recorder:
         message: ClassifyImages,
         results: Sequence[Result],
         projections: Sequence[NDArray[np.float32] | None],
+        residuals: Sequence[float | None],
     ) -> None:
         """Store the results of a message, in its order, and its part of the ledger.
 
@@ -54,7 +55,7 @@ class Recorder:
         """
         rows = [
             row
-            for row in zip(message.images, results, projections, strict=True)
+            for row in zip(message.images, results, projections, residuals, strict=True)
             if row[1].status in PREDICTED or not message.reclassify  # renewed, or left as it is
         ]
         names = self._present_names()
@@ -62,13 +63,14 @@ class Recorder:
         erased = self._tombstones.recent() & ids
         while True:
             kept = [row for row in rows if row[0].image_id not in erased]
-            self._results.save(shown(result, names) for _, result, _ in kept)
+            self._results.save(shown(result, names) for _, result, _, _ in kept)
             self._results.remove(erased)  # of an earlier delivery, which did not come this far
             self._ledger.append(
                 message.message_id,
-                [ref for ref, _, _ in kept],
-                [result for _, result, _ in kept],
-                [projection for _, _, projection in kept],
+                [ref for ref, _, _, _ in kept],
+                [result for _, result, _, _ in kept],
+                [projection for _, _, projection, _ in kept],
+                [residual for _, _, _, residual in kept],
             )
             late = (self._tombstones.now() & ids) - erased
             if not late:

@@ -105,7 +105,10 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
                 *("ledger", "models", "aliases", "runs", "exemplars", "backfills", *ERASED),
                 *("clusters.json", "drift.json"),
             ),
-            writes=("ledger", "models", "aliases", "runs", "exemplars", "backfills", "drift.json"),
+            writes=(
+                *("ledger", "models", "aliases", "runs", "exemplars", "backfills"),
+                *("clusters.json", "drift.json"),
+            ),
             removes=("ledger", "runs"),
         ),
         "console": Access(

@@ -17,7 +17,7 @@ from model_store.process_settings import load_settings
 from model_store.registry import Alias
 from model_store.signature import Signer
 from producer.errors import ConfigurationError
-from training.run_record import Runs
+from training.runs import Runs
 
 Collection = Annotated[str, typer.Option(help="whose models")]
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
@@ -190,8 +190,8 @@ def runs(collection: Collection = "default", as_json: AsJson = False) -> None:
     if as_json:
         print_json([record.model_dump(mode="json") for record in records])
         return
-    rows = [(r.slot, r.state, r.n_images, r.version, r.reason) for r in records]
-    table(f"runs of {collection}", ("slot", "state", "pictures", "version", "reason"), rows)
+    rows = [(r.slot, r.trigger, r.state, r.n_images, r.version, r.reason) for r in records]
+    table(f"runs of {collection}", ("slot", "trigger", "state", "pictures", "version", "reason"), rows)
 
 
 def _say(alias: Alias, as_json: bool, served: list[Serving] | None = None) -> None:

@@ -11,6 +11,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from model_store.cluster_names import ClusterNames, Heir
 from model_store.dead_letters import DeadLetters
 from model_store.ledger import Ledger
 from model_store.registry import Registry
@@ -21,7 +22,7 @@ from producer.errors import AccessDenied, NoChampion, ObjectNotFound
 from producer.ulid import new_ulid
 from tests.integration.policed_servers import BUCKET, UPLOADS, Policed
 from tests.tiny_model import TinyBundle, make_tiny_bundle
-from training.run_record import Runs
+from training.runs import Runs
 
 ROLES = ("producer", "worker", "trainer", "console")
 Verb = Callable[[Policed, str, str, str], object]
@@ -198,12 +199,16 @@ def test_a_trainer_publishes_and_promotes_and_a_console_rolls_back(
     policed: Policed, tiny_bundle: TinyBundle, second_bundle: TinyBundle
 ) -> None:
     runs, registry = Runs(policed.store("trainer"), "t"), Registry(policed.store("trainer"), "t")
-    record = runs.begin("slot")
-    assert record is not None
+    lease = runs.begin("slot")
+    assert lease is not None
     for manifest, files in (tiny_bundle, second_bundle):
         registry.promote(registry.publish(manifest, files).version)
     registry.set_challenger(registry.manifest(tiny_bundle[0].version)[1], reason="test")
-    runs.end(record.model_copy(update={"state": "promoted"}))
+    lease.end(state="promoted")
+    names = ClusterNames(policed.store("trainer"), "t")
+    names.inherit([Heir("c_new", "c_old", takes_name=True)])  # reads; there is nothing to hand on yet
+    names.name("c_old", "cats")
+    assert names.inherit([Heir("c_new", "c_old", takes_name=True)]).display("c_new").name == "cats"
 
     assert Registry(policed.store("console"), "t").rollback().version == tiny_bundle[0].version
 

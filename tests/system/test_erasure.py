@@ -7,11 +7,12 @@ from model_store.images import Fetched, ImageSource
 from model_store.ledger import Ledger
 from model_store.mentions import mentions
 from model_store.results import Results
+from model_store.tombstones import Tombstones
 from producer.contracts import ClassifyImages, ImageRef
 from producer.errors import ObjectNotFound
 from producer.ulid import new_ulid
 from tests.system.running_platform import Platform, wait_until
-from training.snapshot import read_originals, sample
+from training.snapshot import SnapshotSettings, choose, read_originals, references
 
 
 def named_by(platform: Platform, image_id: str) -> set[str]:
@@ -82,11 +83,13 @@ def test_retraining_never_fetches_what_was_erased(serving: Platform) -> None:
     asked: set[str] = set()
     refs = serving.upload_kinds("learn", 30)
     serving.results(refs, serving.submit(refs))
-    rows = Ledger(serving.store, serving.collection).rows
-    wait_until(lambda: len(list(rows())) == 30, 30, "the ledger")
+    ledger = Ledger(serving.store, serving.collection)
+    wait_until(lambda: len(list(ledger.rows())) == 30, 30, "the ledger")
     serving.shoal("erase", refs[0].image_id)
     images = Watched({serving.uploads.bucket: serving.uploads}, 1 << 20)
-    read = dict(read_originals(images, sample(rows(), 1000)))
+    erased = Tombstones(serving.store, serving.collection).now()
+    chosen = references(choose(ledger, erased, 1000, SnapshotSettings()))
+    read = dict(read_originals(images, chosen))
     assert asked == set(read) == {ref.image_id for ref in refs[1:]}
 
 

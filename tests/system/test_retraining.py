@@ -1,25 +1,13 @@
 from model_store.registry import Registry
 from producer.contracts import ImageRef
 from tests.system.running_platform import Platform, wait_until
+from tests.system.tiny_retraining import ON_VOLUME, RETRAINED
 from training.run_record import RunRecord
-
-RETRAINED = {
-    "SHOAL_TRAINING__FIT__RECIPE": "pixel",
-    "SHOAL_TRAINING__FIT__ARCHITECTURE__WIDTHS": "[8, 16]",
-    "SHOAL_TRAINING__FIT__ARCHITECTURE__EMBEDDING_DIM": "16",
-    "SHOAL_TRAINING__FIT__MIN_STEPS": "60",  # longer than the first model: it must come out better
-    "SHOAL_TRAINING__FIT__MAX_STEPS": "60",
-    "SHOAL_TRAINING__CLUSTER__N_CLUSTERS": "3",
-    "SHOAL_TRAINING__CLUSTER__N_COMPONENTS": "8",
-    "SHOAL_TRAINING__MIN_IMAGES": "90",
-}
+from training.runs import Runs
 
 
 def runs(platform: Platform) -> list[RunRecord]:
-    prefix = f"{platform.collection}/runs/"
-    return [
-        RunRecord.model_validate_json(platform.store.get(i.key).data) for i in platform.store.list(prefix)
-    ]
+    return list(Runs(platform.store, platform.collection).all())
 
 
 def test_the_whole_circle(platform: Platform) -> None:
@@ -51,6 +39,35 @@ def test_the_whole_circle(platform: Platform) -> None:
     assert manifest.parent in {first_version, *(run.version for run in runs(platform))}
     assert manifest.snapshot.source == "ledger"
     assert all(gate.passed for gate in manifest.gates)
+
+
+def test_enough_new_pictures_start_a_run_that_is_promoted_and_served(platform: Platform) -> None:
+    """Train, submit too few, then enough; the volume trigger asks for one run; the worker swaps."""
+    first_version = platform.promote_tiny_model()
+    registry = Registry(platform.store, platform.collection)
+    triggers = {**ON_VOLUME, "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]'}
+    few, more = platform.upload_kinds("few", 40), platform.upload_kinds("more", 120)
+    with (
+        platform.running("worker", "worker ready"),
+        platform.running("trainer", "trainer ready", SHOAL_LOG__LEVEL="DEBUG", **triggers) as log,
+        platform.running("beat", "beat: Starting", **triggers),
+    ):
+        platform.results(few, platform.submit(few))
+        wait_until(lambda: "40 new pictures" in log.read_text(), 60, "a check that finds too few")
+        assert runs(platform) == []
+
+        platform.results(more, platform.submit(more))
+        wait_until(lambda: any(run.ended_at for run in runs(platform)), 120, "a run of its own")
+        (run,) = runs(platform)
+        assert run.state == "promoted", run.reason
+        champion = registry.current()
+        wait_until(lambda: answered_by(platform, few[:1]) == {champion.version}, 30, "the worker swaps")
+
+    assert runs(platform) == [run]
+    assert (run.trigger, run.version) == ("volume", champion.version)
+    assert run.trigger_reason.endswith("new pictures, it takes 100")
+    assert champion.version != first_version
+    assert registry.manifest(champion.version)[0].snapshot.digest == run.snapshot_digest
 
 
 def answered_by(platform: Platform, refs: list[ImageRef]) -> set[str]:

@@ -15,7 +15,7 @@ from tests.system.running_platform import picture, wait_until
 from tests.system.secured_platform import Secured, secured_platform
 from tests.system.test_retraining import RETRAINED
 from tests.tiny_model import TinyBundle
-from training.run_record import Runs
+from training.runs import Runs
 
 N_PICTURES = 120
 QUICK = {"SHOAL_WORKER__MODEL_POLL_S": "0.5", "SHOAL_LOG__LEVEL": "DEBUG"}

@@ -1,58 +1,22 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import pytest
 
 from model_store.compaction import Compacted, compact, compact_finished_days
 from model_store.erasure import Erasure
-from model_store.layout import Layout
 from model_store.ledger import Ledger
-from model_store.object_store import MemoryStore, ObjectInfo, StoredObject
+from model_store.object_store import MemoryStore
+from model_store.tombstones import Tombstones
 from producer.contracts import ImageRef, Result
 from producer.errors import StoreUnavailable
 from producer.ulid import new_ulid
 from tests.racing import race
+from tests.watched_stores import Watched
 
 DAY = date(2026, 11, 20)
 DAY_S = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 LATER = date(2026, 11, 24)
-
-
-class Watched(MemoryStore):
-    """Calls `on_call` before everything that is asked of it."""
-
-    on_call: Callable[[], None] | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[str] = []
-
-    def _tell(self) -> None:
-        if self.on_call is not None:
-            self.on_call()
-
-    def get(self, key: str) -> StoredObject:
-        self._tell()
-        self.read.append(key)
-        return super().get(key)
-
-    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
-        self._tell()
-        return super().put(key, data, create_only=create_only, if_match=if_match)
-
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
-        self._tell()
-        super().delete(key, if_match=if_match)
-
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """List page by page, one key each: what goes meanwhile may be missed."""
-        while True:
-            self._tell()
-            info = next(super().list(prefix, start_after=start_after), None)
-            if info is None:
-                return
-            yield info
-            start_after = info.key
 
 
 def message(hour: int, nth: int = 0) -> str:
@@ -241,8 +205,7 @@ def test_a_compaction_that_slept_through_others_undoes_nothing(n_others: int) ->
 
 def test_erased_pictures_leave_parts_and_compacted_days() -> None:
     store, _ = filled()
-    for erased in ("a0", "b5"):  # one is compacted, one is not
-        store.put(f"{Layout('default').tombstones()}{erased}", b"{}")
+    Tombstones(store, "default").set(("a0", "b5"), "a request")  # one is compacted, one is not
 
     done = compact_finished_days(store, "default", LATER)
 
@@ -254,7 +217,7 @@ def test_erased_pictures_leave_parts_and_compacted_days() -> None:
 def test_a_picture_erased_after_its_day_was_compacted_leaves_it_and_other_days_are_read_once() -> None:
     store, _ = filled()
     compact_finished_days(store, "default", LATER)
-    store.put(f"{Layout('default').tombstones()}a0", b"{}")
+    Tombstones(store, "default").set(["a0"], "a request")
 
     assert compact_finished_days(store, "default", LATER).dropped == 1
     assert ("a0", "assigned") not in rows(store)

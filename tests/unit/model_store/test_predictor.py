@@ -63,6 +63,7 @@ def reference(embeddings: NDArray[np.float32], clusterer: Clusterer) -> Predicti
         distances.astype(np.float32),
         np.array(farther, np.float32),
         unknown,
+        np.square(unit - clusterer.mean - projections @ clusterer.components).sum(axis=1).astype(np.float32),
     )
 
 
@@ -77,6 +78,8 @@ def test_prediction_equals_a_float64_reference(
     np.testing.assert_allclose(prediction.distances, expected.distances, atol=2e-6)
     np.testing.assert_allclose(prediction.typicality, expected.typicality, atol=0.0101)  # one quantile
     np.testing.assert_array_equal(prediction.unknown, expected.unknown)
+    np.testing.assert_allclose(prediction.residuals, expected.residuals, atol=2e-6)
+    assert prediction.residuals.min() > 0
     assert 0 < prediction.unknown.mean() < 1
     assert prediction.typicality.max() - prediction.typicality.min() > 0.8
 

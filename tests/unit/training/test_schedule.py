@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from celery.schedules import crontab, schedule
 
-from producer.broker import RETRAIN
+from producer.broker import CHECK, RETRAIN
 from producer.errors import ConfigurationError
 from training.schedule import beat_schedule, slot_at
 from training.settings import TrainingSettings
@@ -30,17 +30,19 @@ def test_with_an_interval_the_run_is_named_for_its_beginning(after_s: float, slo
     assert slot_at(THREE_S + after_s, settings(every_s=15)) == f"20261123T{slot}Z"
 
 
-def test_every_collection_has_its_entry() -> None:
+def test_every_collection_has_its_entries() -> None:
     entries = beat_schedule(settings(collections=["cats", "dogs"]))
 
     assert {name: (entry["task"], entry["kwargs"]) for name, entry in entries.items()} == {
-        "retrain-cats": (RETRAIN, {"collection": "cats"}),
-        "retrain-dogs": (RETRAIN, {"collection": "dogs"}),
+        "retrain-cats": (RETRAIN, {"collection": "cats", "trigger": "schedule"}),
+        "check-cats": (CHECK, {"collection": "cats"}),
+        "retrain-dogs": (RETRAIN, {"collection": "dogs", "trigger": "schedule"}),
+        "check-dogs": (CHECK, {"collection": "dogs"}),
     }
 
 
 def test_the_cron_line_becomes_its_schedule() -> None:
-    [entry] = beat_schedule(settings(schedule="*/15 3 1 */2 mon-fri")).values()
+    entry = beat_schedule(settings(schedule="*/15 3 1 */2 mon-fri"))["retrain-default"]
 
     assert entry["schedule"] == crontab(
         minute="*/15", hour="3", day_of_month="1", month_of_year="*/2", day_of_week="mon-fri"
@@ -48,9 +50,16 @@ def test_the_cron_line_becomes_its_schedule() -> None:
 
 
 def test_an_interval_goes_before_the_cron_line() -> None:
-    [entry] = beat_schedule(settings(schedule="not read", every_s=30)).values()
+    entry = beat_schedule(settings(schedule="not read", every_s=30))["retrain-default"]
 
     assert entry["schedule"] == schedule(30)
+
+
+def test_checks_that_wait_behind_a_long_run_expire() -> None:
+    entry = beat_schedule(settings(triggers={"check_every_s": 7}))["check-default"]
+
+    assert entry["schedule"] == schedule(7)
+    assert entry["options"] == {"expires": 7}
 
 
 @pytest.mark.parametrize(

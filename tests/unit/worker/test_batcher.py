@@ -26,7 +26,7 @@ class Model:
         first = pixels[:, 0, 0, :1].astype(np.float32)  # (B, 1)
         if self._poison is not None and (first == self._poison).any():
             raise RuntimeError("poison")
-        return Prediction(first, first.astype(np.int64), first, first[:, 0], first[:, 0] > 100)
+        return Prediction(first, first.astype(np.int64), first, first[:, 0], first[:, 0] > 100, first[:, 0])
 
 
 def pixels(*values: int) -> NDArray[np.uint8]:

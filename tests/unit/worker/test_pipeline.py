@@ -7,7 +7,7 @@ from model_store.decode import Picture
 from model_store.images import Unfetchable
 from model_store.predictor import Prediction
 from producer.contracts import ClassifyImages, ImageRef, ModelStamp
-from worker.pipeline import Failed, Outcome, Pass, Ready, projections, results
+from worker.pipeline import Failed, Outcome, Pass, Ready, projections, residuals, results
 
 CLUSTERS = tuple(ClusterEntry(index=i, id=f"c_{i}") for i in range(3))
 STAMP = ModelStamp(version="v1", sha256="s", generation=7)
@@ -27,7 +27,14 @@ def prediction(*rows: tuple[int, float, bool]) -> Prediction:
     nearest = np.array([[k, (k + 1) % 3] for k, _, _ in rows])
     distances = np.array([[d, d + 0.5] for _, d, _ in rows], np.float32)
     unknown = np.array([u for _, _, u in rows])
-    return Prediction(distances, nearest, distances, np.full(len(rows), 0.25, np.float32), unknown)
+    return Prediction(
+        distances,
+        nearest,
+        distances,
+        np.full(len(rows), 0.25, np.float32),
+        unknown,
+        distances[:, 0] * np.float32(0.125),
+    )
 
 
 MIXED: list[Outcome] = [
@@ -67,10 +74,15 @@ def test_a_predicted_picture_tells_cluster_margin_and_alternatives() -> None:
 def test_a_model_of_one_cluster_has_no_margin() -> None:
     one = Prediction(*(np.zeros((1, 1), np.float32),), nearest=np.zeros((1, 1), np.int64),
                      distances=np.ones((1, 1), np.float32), typicality=np.zeros(1, np.float32),
-                     unknown=np.zeros(1, bool))  # fmt: skip
+                     unknown=np.zeros(1, bool), residuals=np.zeros(1, np.float32))  # fmt: skip
     (answer,) = results(message(1), [ready()], Pass(STAMP, 1, CLUSTERS[:1], one))
     assert answer.margin is None
     assert answer.alternatives == ()
+
+
+def test_residuals_stand_beside_the_pictures_that_have_one() -> None:
+    done = Pass(STAMP, 1, CLUSTERS, prediction((2, 1.0, False), (0, 4.0, True)))
+    assert residuals(MIXED, done) == [None, 0.125, None, 0.5, None]
 
 
 def test_projections_stand_beside_the_pictures_that_have_one() -> None:

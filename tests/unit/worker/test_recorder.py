@@ -45,7 +45,8 @@ def answers(message: ClassifyImages, **fields: object) -> list[Result]:
 
 def record(store: MemoryStore, message: ClassifyImages, **fields: object) -> None:
     projections = [np.zeros(2, np.float32)] * len(message.images)
-    Recorder(store, "default", 0.0).record(message, answers(message, **fields), projections)
+    residuals = [0.5] * len(message.images)
+    Recorder(store, "default", 0.0).record(message, answers(message, **fields), projections, residuals)
 
 
 def kept(store: MemoryStore) -> tuple[set[str], set[str]]:
@@ -94,7 +95,7 @@ def test_a_picture_erased_while_its_message_is_written_does_not_come_back(at: in
     work = message("a", "b")
     recorder = Recorder(store, "default", 0.0)
     recorder._tombstones.recent()  # looked a moment ago, and saw nothing
-    recorder.record(work, answers(work), [None, None])
+    recorder.record(work, answers(work), [None, None], [None, None])
     assert store.erasing
     assert kept(store) == ({"b"}, {"b"})
     assert list(Erasure(store, "default", {}).verify(["a"])) == []
@@ -113,7 +114,7 @@ def test_a_worker_that_dies_between_writing_and_looking_is_mended_by_the_redeliv
     with monkeypatch.context() as moment:
         moment.setattr(Tombstones, "now", dies)
         with pytest.raises(StoreUnavailable):
-            dying.record(work, answers(work), [None, None])
+            dying.record(work, answers(work), [None, None], [None, None])
     assert "a" in kept(store)[0]
     record(store, work)
     assert kept(store) == ({"b"}, {"b"})
@@ -173,7 +174,7 @@ def test_names_that_cannot_be_read_for_a_moment_stay_as_they_were_known() -> Non
     recorder = Recorder(store, "default", 0.0)
     for image_id in ("a", "b"):
         work = message(image_id)
-        recorder.record(work, answers(work), [None])
+        recorder.record(work, answers(work), [None], [None])
         store.away = {"default/clusters.json": StoreUnavailable("away")}
     store.away = {}
     found = [Results(store, "default").get(image_id).cluster for image_id in ("a", "b")]
