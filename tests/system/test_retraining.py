@@ -1,19 +1,9 @@
 from model_store.registry import Registry
 from producer.contracts import ImageRef
 from tests.system.running_platform import Platform, wait_until
+from tests.system.tiny_retraining import ON_VOLUME, RETRAINED
 from training.run_record import RunRecord
 from training.runs import Runs
-
-RETRAINED = {
-    "SHOAL_TRAINING__FIT__RECIPE": "pixel",
-    "SHOAL_TRAINING__FIT__ARCHITECTURE__WIDTHS": "[8, 16]",
-    "SHOAL_TRAINING__FIT__ARCHITECTURE__EMBEDDING_DIM": "16",
-    "SHOAL_TRAINING__FIT__MIN_STEPS": "60",  # longer than the first model: it must come out better
-    "SHOAL_TRAINING__FIT__MAX_STEPS": "60",
-    "SHOAL_TRAINING__CLUSTER__N_CLUSTERS": "3",
-    "SHOAL_TRAINING__CLUSTER__N_COMPONENTS": "8",
-    "SHOAL_TRAINING__MIN_IMAGES": "90",
-}
 
 
 def runs(platform: Platform) -> list[RunRecord]:
@@ -55,15 +45,7 @@ def test_enough_new_pictures_start_a_run_that_is_promoted_and_served(platform: P
     """Train, submit too few, then enough; the volume trigger asks for one run; the worker swaps."""
     first_version = platform.promote_tiny_model()
     registry = Registry(platform.store, platform.collection)
-    triggers = {
-        **RETRAINED,
-        "SHOAL_TRAINING__SCHEDULE": "0 0 29 2 *",  # not by the clock
-        "SHOAL_TRAINING__PROMOTION__SILHOUETTE_SLACK": "2",  # the first model may be the better by chance
-        "SHOAL_TRAINING__PROMOTION__RECONSTRUCTION_SLACK": "1",
-        "SHOAL_TRAINING__TRIGGERS__VOLUME": "100",
-        "SHOAL_TRAINING__TRIGGERS__CHECK_EVERY_S": "1",
-        "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]',
-    }
+    triggers = {**ON_VOLUME, "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]'}
     few, more = platform.upload_kinds("few", 40), platform.upload_kinds("more", 120)
     with (
         platform.running("worker", "worker ready"),
