@@ -110,7 +110,7 @@ MAY: dict[tuple[Verb, str], str] = {
     (write, "tombstones"): "console",
     (write, "exemplars"): "trainer console",
     (write, "backfills"): "trainer console",
-    (write, "clusters.json"): "console",
+    (write, "clusters.json"): "trainer console",
     (write, "tombstones.json"): "console",
     (write, "drift.json"): "trainer",
     (write, "probes"): EVERYBODY_BUT_PRODUCER,

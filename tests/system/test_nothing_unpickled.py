@@ -13,8 +13,9 @@ import pytest
 
 from tests.system.running_platform import Platform, wait_until
 from tests.system.test_odd_messages import answered, message, push
-from tests.system.test_retraining import RETRAINED, retrain, runs
+from tests.system.test_retraining import retrain, runs
 from tests.system.test_upload_to_result import envelope
+from tests.system.tiny_retraining import RETRAINED
 
 WATCH: Final = Path(__file__).parent / "pickle_watch"
 

@@ -13,7 +13,7 @@ from producer import ImageRef, Producer
 from tests.integration.policed_servers import BUCKET, UPLOADS
 from tests.system.running_platform import picture, wait_until
 from tests.system.secured_platform import Secured, secured_platform
-from tests.system.test_retraining import RETRAINED
+from tests.system.tiny_retraining import RETRAINED
 from tests.tiny_model import TinyBundle
 from training.runs import Runs
 

@@ -11,7 +11,8 @@ from model_store.manifest import sha256
 from model_store.registry import Registry
 from model_store.signature import SIGNATURE
 from tests.system.running_platform import Platform, wait_until
-from tests.system.test_retraining import RETRAINED, answered_by, retrain, runs
+from tests.system.test_retraining import answered_by, retrain, runs
+from tests.system.tiny_retraining import RETRAINED
 
 
 def shoal(platform: Platform, *arguments: str, **environment: str) -> str:
