@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,12 +13,16 @@ from producer.contracts import ClassifyImages
 from producer.errors import InvalidReference, PreconditionFailed
 from producer.settings import BrokerSettings
 
+REFUSED: Final = "is refused: "  # how worker.deliveries begins what it says of a signature
+
 
 def replay(
     letters: DeadLetters,
     message_id: str,
     send: Callable[[ClassifyImages], None],
     push_raw: Callable[[str | None, bytes], None] | None = None,
+    *,
+    vouch: bool = False,
 ) -> None:
     """Queue a dead letter's message again, under its old id, then remove the letter.
 
@@ -29,6 +33,7 @@ def replay(
         message_id: whose.
         send: puts a message on its lane.
         push_raw: puts bytes that cannot be read on a queue; None: they are not replayed.
+        vouch: also send, and so sign, what was refused for its signature.
 
     Raises:
         ObjectNotFound: there is no such letter.
@@ -36,6 +41,10 @@ def replay(
         BrokerUnavailable, QueueFull: it is not queued, and stays.
     """
     letter, etag = letters.get_with_etag(message_id)
+    if letter.error.startswith(REFUSED) and not vouch:
+        raise InvalidReference(
+            f"{letter.error}. Look at it with `shoal dead show {letter.id}`; --sign vouches for it"
+        )
     if letter.message is not None:
         send(message_of(letter))
     elif letter.raw_size is None:

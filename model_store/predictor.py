@@ -73,7 +73,7 @@ class Predictor:
     def __call__(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict for pixels (B, S, S, 3) uint8, B at least 1."""
         with torch.inference_mode():
-            answer = self._predict(torch.from_numpy(pixels)).cpu().numpy()
+            answer = self._answer(torch.from_numpy(pixels))
         p, a = self.n_components, self.n_nearest
         return Prediction(
             projections=answer[:, :p],
@@ -83,6 +83,19 @@ class Predictor:
             unknown=answer[:, -2] > 0,
             residuals=answer[:, -1],
         )
+
+    def _answer(self, pixels: Tensor) -> NDArray[np.float32]:
+        """Predict on the device; what does not fit its memory is done in halves."""
+        try:
+            answer: NDArray[np.float32] = self._predict(pixels).cpu().numpy()
+        except (MemoryError, RuntimeError) as error:
+            if len(pixels) == 1 or not _out_of_memory(error):
+                raise
+        else:
+            return answer
+        # out here: the error's traceback holds what did not fit
+        middle = len(pixels) // 2
+        return np.concatenate([self._answer(pixels[:middle]), self._answer(pixels[middle:])])
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed pixels (B, S, S, 3) uint8 to (B, D), not normalised."""
@@ -109,6 +122,11 @@ class Predictor:
         unknown = first[:, 0] > self._unknown_distance[nearest]
         judged = torch.stack([typicality[:, 0], unknown.float(), residuals], dim=1)
         return torch.cat([projections, index.float(), near, judged], dim=1)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Tell a full device or machine from other errors; torch says the latter as a bare RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def best_device(wanted: str = "auto") -> str:

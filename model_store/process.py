@@ -5,6 +5,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import structlog
 from celery import bootsteps
+from celery.worker import state
 
 from model_store.process_settings import ProcessSettings
 from model_store.readiness import wait_until_ready
@@ -48,7 +49,13 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
         """Wait for what is needed, then wire the process."""
         log.info("settings", settings=self.settings.model_dump(mode="json"))
         try:
-            wait_until_ready(self.broker, self.settings.store, self.startup_timeout_s, promotes=self.promotes)
+            wait_until_ready(
+                self.broker,
+                self.settings.store,
+                self.startup_timeout_s,
+                promotes=self.promotes,
+                on_wait=state.maybe_shutdown,
+            )
             self.wired = self.wire()
         except ShoalError as error:
             exit_saying(self.role, error)

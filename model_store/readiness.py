@@ -22,7 +22,12 @@ SAY_EVERY_S: Final = 5.0
 
 
 def wait_until_ready(
-    broker: BrokerSettings, store: StoreSettings, timeout_s: float, *, promotes: bool = False
+    broker: BrokerSettings,
+    store: StoreSettings,
+    timeout_s: float,
+    *,
+    promotes: bool = False,
+    on_wait: Callable[[], object] = lambda: None,
 ) -> None:
     """Return when everything answers, and an object was written and read back.
 
@@ -32,19 +37,21 @@ def wait_until_ready(
         timeout_s: for all of it.
         promotes: this process moves aliases, so racing writes must exclude; what only writes results
             starts without, and says so as an error.
+        on_wait: called at each look; whatever it raises ends the waiting.
 
     Raises:
         ConfigurationError: something did not within `timeout_s`; says what, where and which setting.
     """
     give_up_at = time.monotonic() + timeout_s
-    wait_for("broker", broker.masked_url(), "SHOAL_BROKER__URL", lambda: ping(broker), give_up_at)
+    waited = partial(wait_for, give_up_at=give_up_at, on_wait=on_wait)
+    waited("broker", broker.masked_url(), "SHOAL_BROKER__URL", lambda: ping(broker))
     for bucket in (store.bucket, *store.allowed_buckets):
         where = f"bucket {bucket} at {store.endpoint or 'AWS'}"
-        wait_for("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store), give_up_at)
+        waited("store", where, "SHOAL_STORE__*", partial(check_bucket, bucket, store))
     where = f"bucket {store.bucket} at {store.endpoint or 'AWS'}"
     probe = partial(probe_writes, store, promotes=promotes)
     # a store that has just started knows its buckets some time before it reads and writes
-    wait_for("store", where, "SHOAL_STORE__*", probe, give_up_at)
+    waited("store", where, "SHOAL_STORE__*", probe)
 
 
 def probe_writes(settings: StoreSettings, *, promotes: bool) -> None:
@@ -74,7 +81,14 @@ def ping(broker: BrokerSettings) -> None:
         client.ping()
 
 
-def wait_for(what: str, where: str, setting: str, probe: Callable[[], object], give_up_at: float) -> None:
+def wait_for(
+    what: str,
+    where: str,
+    setting: str,
+    probe: Callable[[], object],
+    give_up_at: float,
+    on_wait: Callable[[], object] = lambda: None,
+) -> None:
     """Call `probe` until it does not raise, at most until `give_up_at` on the monotonic clock.
 
     Raises:
@@ -94,6 +108,7 @@ def wait_for(what: str, where: str, setting: str, probe: Callable[[], object], g
                 said_at = now
                 left_s = round(give_up_at - now)
                 log.warning("waiting", what=what, where=where, reason=str(error), left_s=left_s)
+            on_wait()
             time.sleep(PAUSE_S)
         except ShoalError as error:  # refused: waiting does not help
             raise ConfigurationError(f"the {what} refuses us: {where}: {error}. Correct {setting}") from error

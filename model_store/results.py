@@ -17,6 +17,7 @@ from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError
 
 log = structlog.get_logger(__name__)
 
+PREDICTED: Final = ("assigned", "unknown")
 ATTEMPTS: Final = 20  # of a compare-and-swap among workers that write the same picture
 
 
@@ -100,7 +101,12 @@ class Results:
 
 
 def supersedes(new: Result, old: Result) -> bool:
-    """Tell whether a result may take another's place: newer model first, then newer submission."""
+    """Tell whether a result may take another's place: newer model first, then newer submission.
+
+    Of one submission by one model an answer stays: a second delivery may find the upload gone, or be late.
+    """
+    if _rank(new) == _rank(old) and old.status in PREDICTED:
+        return new.status in PREDICTED
     return _rank(new) >= _rank(old)
 
 

@@ -61,7 +61,9 @@ def celery_app(
         "tasks": tasks,
         "priority_steps": [0],  # lanes are queues: one key each, not four
         "socket_connect_timeout": settings.connect_timeout_s,
-        "socket_timeout": settings.socket_timeout_s,
+        "socket_timeout": settings.socket_timeout_s
+        if leases is None
+        else min(settings.socket_timeout_s, settings.lease_s),
         "socket_keepalive": True,
         "health_check_interval": settings.health_check_interval_s,
         "client_name": f"shoal-{name}",
@@ -97,6 +99,12 @@ def celery_app(
         timezone="UTC",
     )
     return app
+
+
+def lease_client(settings: BrokerSettings) -> "redis.Redis":
+    """Make a client for what must be done within a lease: one slow answer must not cost it."""
+    limit_s = min(settings.socket_timeout_s, settings.lease_s / 4)
+    return redis_client(settings.model_copy(update={"socket_timeout_s": limit_s}), text=False)
 
 
 def redis_client(settings: BrokerSettings, *, text: bool = True) -> "redis.Redis":

@@ -150,9 +150,18 @@ def _body(whole: Mapping[str, Any], properties: Mapping[str, Any]) -> bytes:
 
 def _json(data: bytes, what: str) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return json.loads(data.decode())
+        return json.loads(data.decode(), object_hook=_plain)
+    except Unreadable:
+        raise
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"{what} is not JSON: {type(error).__name__}: {error}") from error
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what kombu would turn into an object of its own, or fail on: Celery drops a message for it."""
+    if value.keys() == {"__type__", "__value__"}:
+        raise Unreadable("it asks for an object that is not plain JSON")
+    return value
 
 
 def _moment(headers: Mapping[str, Any], name: str) -> datetime | None:

@@ -7,8 +7,10 @@ lane  ──reserve──▶  leased ──release──▶ gone
 ```
 
 A message is in its lane or in `shoal:leased`, never in neither: each move is one script, which Redis does
-as a whole. Celery's own transport pops first and books second, and what strikes in between loses it. The
-scripts may run when Redis is at `maxmemory`, so that a full broker drains. Needs Redis 7 or Valkey.
+as a whole, and in which what is written comes before what is removed. Celery's own transport pops first
+and books second, and what strikes in between loses it. After a pause a message goes to the end of its lane,
+that of a dead holder to its head. The scripts may run when Redis is at `maxmemory`, so that a full broker
+drains. Needs Redis 7 or Valkey.
 """
 
 import itertools
@@ -34,11 +36,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function to_lane(lease)
   local entry = redis.call('HGET', KEYS[3], lease)
-  redis.call('ZREM', KEYS[2], lease)
-  if not entry then return 0 end
-  redis.call('HDEL', KEYS[3], lease)
+  if not entry then return redis.call('ZREM', KEYS[2], lease) end
   local cut = string.find(entry, '\\n', 1, true)
-  redis.call('RPUSH', string.sub(entry, 1, cut - 1), string.sub(entry, cut + 1))
+  local push = string.sub(lease, 1, 2) == 'p:' and 'LPUSH' or 'RPUSH'
+  redis.call(push, string.sub(entry, 1, cut - 1), string.sub(entry, cut + 1))
+  redis.call('HDEL', KEYS[3], lease)
+  redis.call('ZREM', KEYS[2], lease)
   redis.call('LPUSH', KEYS[1], 1)
   return 1
 end
@@ -47,11 +50,12 @@ _RESERVE: Final = (
     _HEAD
     + """
 for i = 4, #KEYS do
-  local message = redis.call('RPOP', KEYS[i])
+  local message = redis.call('LINDEX', KEYS[i], -1)
   if message then
-    redis.call('RPOP', KEYS[1])
     redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
     redis.call('HSET', KEYS[3], ARGV[1], KEYS[i] .. '\\n' .. message)
+    redis.call('RPOP', KEYS[i])
+    redis.call('RPOP', KEYS[1])
     return {KEYS[i], message}
   end
 end
@@ -78,7 +82,12 @@ _GIVE_BACK: Final = (
     _HEAD
     + """
 if ARGV[2] == '0' then return to_lane(ARGV[1]) end
-return redis.call('ZADD', KEYS[2], 'XX', 'CH', now + ARGV[2], ARGV[1])
+local entry = redis.call('HGET', KEYS[3], ARGV[1])
+if not entry then return 0 end
+redis.call('HSET', KEYS[3], 'p:' .. ARGV[1], entry)
+redis.call('ZADD', KEYS[2], now + ARGV[2], 'p:' .. ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+return redis.call('ZREM', KEYS[2], ARGV[1])
 """
 )
 _REPLACE: Final = (
@@ -86,13 +95,13 @@ _REPLACE: Final = (
     + """
 local entry = redis.call('HGET', KEYS[3], ARGV[1])
 if not entry then return 0 end
-redis.call('HDEL', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
 local lane = string.sub(entry, 1, string.find(entry, '\\n', 1, true) - 1)
 for i = 2, #ARGV do
   redis.call('RPUSH', lane, ARGV[i])
   redis.call('LPUSH', KEYS[1], 1)
 end
+redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
 return 1
 """
 )
@@ -212,7 +221,7 @@ class Leases:
         """Give back what is held, and stop renewing."""
         self._closed.set()
         if self._keeper is not None:
-            self._keeper.join()
+            self._keeper.join(self._lease_ms / 1000)
         try:
             for name in list(self._held):
                 self.give_back(name)

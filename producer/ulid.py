@@ -3,6 +3,7 @@
 Source: the ULID specification, https://github.com/ulid/spec (base 32; 48 bits of time, 80 of chance).
 """
 
+import hashlib
 import secrets
 import time
 from datetime import UTC, datetime
@@ -17,6 +18,12 @@ def new_ulid(now_s: float | None = None) -> str:
     milliseconds = int((time.time() if now_s is None else now_s) * 1000)
     number = (milliseconds << 80) | secrets.randbits(80)
     return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def derived_ulid(ulid: str, what: str) -> str:
+    """Make an id of the same moment for something that follows from another: always the same one."""
+    number = int.from_bytes(hashlib.sha256(f"{ulid}/{what}".encode()).digest()[:10])
+    return ulid[:10] + "".join(ALPHABET[(number >> shift) & 31] for shift in range(75, -1, -5))
 
 
 def ulid_time(ulid: str) -> datetime:

@@ -17,7 +17,7 @@ from model_store.process_settings import load_settings
 from model_store.registry import Registry
 from model_store.s3 import S3Store
 from model_store.signature import Signer, TrustedKeys
-from producer.broker import CHECK, RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, redis_client
+from producer.broker import CHECK, RETRAIN, TRAINING_QUEUE, celery_app, lane_queue, lease_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from training import tasks
@@ -86,7 +86,7 @@ except ShoalError as mistake:
     exit_saying(ROLE, mistake)
 
 broker = settings.broker.for_training()
-leases = Leases(redis_client(broker, text=False), broker.lease_s)
+leases = Leases(lease_client(broker), broker.lease_s)
 app = celery_app("training", broker, [lane_queue(TRAINING_QUEUE)], leases=leases, tasks=(RETRAIN, CHECK))
 app.conf.update(worker_pool="threads", worker_concurrency=1, beat_schedule=schedule)
 tasks.register(app)

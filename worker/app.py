@@ -13,7 +13,7 @@ from celery.concurrency.thread import TaskPool as ThreadPool
 from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
-from producer.broker import CLASSIFY, celery_app, classify_queues, redis_client
+from producer.broker import CLASSIFY, celery_app, classify_queues, lease_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from worker import tasks
@@ -30,7 +30,7 @@ try:
     settings = load_settings(Settings)
 except ShoalError as mistake:
     exit_saying(ROLE, mistake)
-leases = Leases(redis_client(settings.broker, text=False), settings.broker.lease_s)
+leases = Leases(lease_client(settings.broker), settings.broker.lease_s)
 app = celery_app(
     "worker", settings.broker, classify_queues(settings.broker), leases=leases, tasks=(CLASSIFY,)
 )
@@ -81,7 +81,7 @@ class WorkerServices(Services):
             return
         oldest_s = max(context.progress.ages_s().values(), default=0.0)
         status = HANGS if oldest_s > settings.worker.message_limit_s else os.EX_OK
-        context.abandon()
+        context.abandon(blameless=status == os.EX_OK)
         self.wired = None
         worker.pool.stop = lambda: None  # Celery would wait for what we do not
         signals.worker_shutdown.connect(lambda **_: end_now(status), weak=False)

@@ -5,29 +5,37 @@ from typing import Final, NamedTuple
 
 import redis
 
+from producer.leases import DUE, Lease
+
 PREFIX: Final = "shoal:work:"
 FORGOTTEN_AFTER_S: Final = 7 * 24 * 3600
 LINES_KEPT: Final = 20
 
-# `deaths` is raised before work and lowered by whoever comes back to say how it went
+# a field `w:{lease}` stands while somebody works; if its lease is gone and the field is not, that one died
 _BEGIN: Final = """#!lua flags=allow-oom
-local deaths = redis.call('HINCRBY', KEYS[1], 'deaths', 1) - 1
-redis.call('HSETNX', KEYS[1], 'message_id', ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('HSETNX', KEYS[1], 'message_id', ARGV[2])
+local deaths = 0
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == 'w:' and field ~= 'w:' .. ARGV[1] then
+    if not redis.call('ZSCORE', KEYS[2], string.sub(field, 3)) then deaths = deaths + 1 end
+  end
+end
+redis.call('HSET', KEYS[1], 'w:' .. ARGV[1], 1)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 local more = redis.call('HMGET', KEYS[1], 'message_id', 'failures', 'history')
 return {deaths, more[1], more[2] or '0', more[3] or ''}
 """
 _END: Final = """#!lua flags=allow-oom
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HINCRBY', KEYS[1], 'deaths', -1)
-if ARGV[1] ~= '' then
+if redis.call('HDEL', KEYS[1], 'w:' .. ARGV[1]) == 0 then return 0 end
+if ARGV[2] ~= '' then
   local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
-  if failures <= tonumber(ARGV[2]) then
+  if failures <= tonumber(ARGV[3]) then
     local before = redis.call('HGET', KEYS[1], 'history') or ''
-    redis.call('HSET', KEYS[1], 'history', before .. ARGV[1] .. '\\n')
+    redis.call('HSET', KEYS[1], 'history', before .. ARGV[2] .. '\\n')
   end
+  return failures
 end
-return 1
+return redis.call('HINCRBY', KEYS[1], 'pauses', 1)
 """
 
 
@@ -35,7 +43,7 @@ class Attempt(NamedTuple):
     """What is known of a message when work on it begins."""
 
     message_id: str  # the same at every attempt, also if the sender gave none
-    deaths: int  # times that it was begun, and nobody came back
+    deaths: int  # times that it was begun, and nobody came back: its lease is gone, and nothing was said
     failures: int  # times that somebody came back and it has to be tried again
     history: tuple[str, ...]  # what the failures were
 
@@ -55,32 +63,33 @@ class Attempts:
         """Use a client that does not decode responses."""
         self._client = client
 
-    def begin(self, task_id: str, message_id: str) -> Attempt:
+    def begin(self, lease: Lease, message_id: str) -> Attempt:
         """Count an attempt before its work begins.
 
         Args:
-            task_id: what the sender called it; any text.
+            lease: under which it is done.
             message_id: the id it has from now on, unless an earlier attempt gave it one.
         """
         deaths, known_as, failures, history = self._client.eval(
-            _BEGIN, 1, _key(task_id), message_id, FORGOTTEN_AFTER_S
+            _BEGIN, 2, _key(lease), DUE, lease.name, message_id, FORGOTTEN_AFTER_S
         )
         lines = tuple(history.decode(errors="replace").splitlines())
         return Attempt(known_as.decode(), int(deaths), int(failures), lines)
 
-    def pause(self, task_id: str) -> None:
-        """Take an attempt back: it will be begun again, and nothing was wrong with it."""
-        self._client.eval(_END, 1, _key(task_id), "", LINES_KEPT)
+    def pause(self, lease: Lease) -> int:
+        """Take an attempt back: nothing was wrong, and it will be begun again; tells how often so far."""
+        return int(self._client.eval(_END, 1, _key(lease), lease.name, "", LINES_KEPT))
 
-    def failed(self, task_id: str, reason: str) -> None:
+    def failed(self, lease: Lease, reason: str) -> None:
         """Say that an attempt ended, and why it will be tried again."""
         line = " ".join(reason.split())[:500] or "no reason given"
-        self._client.eval(_END, 1, _key(task_id), line, LINES_KEPT)
+        self._client.eval(_END, 1, _key(lease), lease.name, line, LINES_KEPT)
 
-    def done(self, task_id: str) -> None:
+    def done(self, lease: Lease) -> None:
         """Forget a message that has its outcome."""
-        self._client.delete(_key(task_id))
+        self._client.delete(_key(lease))
 
 
-def _key(task_id: str) -> str:
-    return PREFIX + hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _key(lease: Lease) -> str:
+    """Name the record after the message itself: what its sender calls it may be another's name too."""
+    return PREFIX + hashlib.sha256(lease.raw).hexdigest()[:32]

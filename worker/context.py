@@ -11,7 +11,7 @@ from model_store.predictor import best_device
 from model_store.registry import Registry
 from model_store.s3 import S3Store
 from model_store.signature import TrustedKeys
-from producer.broker import redis_client
+from producer.broker import lease_client
 from producer.errors import NoChampion
 from producer.leases import Leases
 from worker.attempts import Attempts
@@ -68,14 +68,14 @@ class Context:
         )
         self.deliveries = Deliveries(
             leases=leases,
-            attempts=Attempts(redis_client(settings.broker, text=False)),
+            attempts=Attempts(lease_client(settings.broker)),
             classifier=self.classifier,
             dead_letters=per_collection(lambda name: WorkersDeadLetters(store, name)),
             settings=worker,
             keyring=settings.broker.keyring(),
         )
         self.presence = Presence(
-            redis_client(settings.broker),
+            lease_client(settings.broker),
             f"{socket.gethostname()}:{os.getpid()}",
             device,
             self.models.serving,
@@ -100,9 +100,15 @@ class Context:
         self._leases = leases
         self._stores = (store, *uploads.values())
 
-    def abandon(self) -> None:
-        """Give back what is in work, without waiting for it: its threads go on until the process ends."""
+    def abandon(self, *, blameless: bool) -> None:
+        """Give back what is in work, without waiting for it: its threads go on until the process ends.
+
+        Args:
+            blameless: the messages took long; else one of them hangs, and this counts as its worker's death.
+        """
         self.watchdog.close()
+        if blameless:
+            self.deliveries.abandon()
         self._leases.close()
         self.presence.close()
 

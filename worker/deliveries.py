@@ -29,15 +29,17 @@ from producer.envelope import Letter, Unreadable, envelope
 from producer.errors import InvalidReference, NoChampion, TransientError
 from producer.leases import Lease, Leases
 from producer.signing import Keyring
-from producer.ulid import new_ulid
+from producer.ulid import derived_ulid, new_ulid
 from worker.attempts import Attempt, Attempts
 from worker.settings import WorkerSettings
 from worker.turnstile import Turnstile
+from worker.undertaker import Undertaker
 
 log = structlog.get_logger(__name__)
 
 DEATHS_OF_A_WHOLE: Final = 3  # before a message is taken apart; a half is suspect enough after one
-REDIS_AWAY: Final = (redis.exceptions.RedisError, OSError)
+REDIS_AWAY: Final = redis.exceptions.RedisError
+LONGEST_WAIT_FOR_MODEL_S: Final = 10.0
 
 
 class Classifies(Protocol):
@@ -66,7 +68,7 @@ class Deliveries:
         self._leases = leases
         self._attempts = attempts
         self._classifier = classifier
-        self._dead_letters = dead_letters
+        self._undertaker = Undertaker(dead_letters)
         self._settings = settings
         self._keyring = keyring
         self._turnstile = Turnstile()
@@ -88,21 +90,41 @@ class Deliveries:
             log.exception("message could not be handled, and will be tried again", reason=str(error))
             self._give_back(lease, self._settings.max_backoff_s)
 
+    def abandon(self) -> None:
+        """Take back the attempts in work, of which the process will not wait: they are no deaths."""
+        try:
+            for lease in self._leases:
+                self._attempts.pause(lease)
+        except REDIS_AWAY as error:
+            log.warning("the broker is away; what is abandoned counts as a death", reason=str(error))
+
     def _handle(self, lease: Lease) -> None:
         letter = lease.letter
         if isinstance(letter, Unreadable):
-            self._quarantine(lease, letter)
+            self._undertaker.quarantine(lease, letter)
+            self._leases.release(lease.name)
             return
         if letter.split is None:
             with self._turnstile.together():
-                attempt = self._attempts.begin(letter.task_id, new_ulid())
+                attempt = self._attempts.begin(lease, new_ulid())
                 if not attempt.deaths:
-                    self._work(lease, letter, attempt)
+                    self._attempt(lease, letter, attempt)
                     return
-                self._attempts.pause(letter.task_id)
+                self._attempts.pause(lease)
         with self._turnstile.alone():
-            attempt = self._attempts.begin(letter.task_id, new_ulid())
+            attempt = self._attempts.begin(lease, new_ulid())
+            self._attempt(lease, letter, attempt)
+
+    def _attempt(self, lease: Lease, letter: Letter, attempt: Attempt) -> None:
+        try:
             self._work(lease, letter, attempt)
+        except REDIS_AWAY:
+            raise
+        except (
+            Exception
+        ) as error:  # such as an outcome that cannot be stored; else it would look like a death
+            log.exception("an outcome could not be stored", attempt=attempt.number)
+            self._try_again(lease, attempt, f"{type(error).__name__}: {error}")
 
     def _work(self, lease: Lease, letter: Letter, attempt: Attempt) -> None:
         fields = {"message_id": attempt.message_id, **letter.fields}
@@ -110,12 +132,12 @@ class Deliveries:
             try:
                 message = self._admitted(fields)
             except InvalidReference as error:
-                self._bury(lease, letter, attempt, str(error))
+                self._undertaker.bury(lease, letter, attempt, str(error))
             else:
                 if not self._brought_to_an_end(lease, letter, message, attempt):
                     return
-        self._attempts.done(letter.task_id)
         self._leases.release(lease.name)
+        self._attempts.done(lease)  # after: who finds the record knows that it was begun before
 
     def _admitted(self, fields: dict[str, Any]) -> ClassifyImages:
         """Read a message; `fields` has the id that it has from now on, so a signature must be over an id."""
@@ -136,15 +158,30 @@ class Deliveries:
         if attempt.deaths >= deaths_allowed:
             return self._take_apart(lease, letter, message, attempt)
         expires_at = message.expires_at or letter.expires_at
-        if expires_at is not None and datetime.now(UTC) > expires_at:
-            detail = f"it was to be done before {expires_at.isoformat()}"
+        begun_before = attempt.deaths or attempt.failures
+        if expires_at is not None and datetime.now(UTC) > expires_at and not begun_before:
+            return self._said_expired(lease, message, attempt, expires_at)
+        return self._classified(lease, message, attempt)
+
+    def _said_expired(
+        self, lease: Lease, message: ClassifyImages, attempt: Attempt, expires_at: datetime
+    ) -> bool:
+        detail = f"it was to be done before {expires_at.isoformat()}"
+        try:
             self._classifier.fail(message, attempt.number, "message.expired", detail)
-            return True
+        except TransientError as error:
+            log.warning("that a message expired cannot be stored yet", reason=str(error))
+            self._attempts.pause(lease)  # it was not begun
+            self._give_back(lease, self._settings.max_backoff_s)
+            return False
+        return True
+
+    def _classified(self, lease: Lease, message: ClassifyImages, attempt: Attempt) -> bool:
         try:
             failed = self._classifier.classify(message, attempt.number)
         except NoChampion:
-            self._attempts.pause(letter.task_id)
-            self._give_back(lease, self._settings.model_poll_s)
+            pause_s = self._settings.model_poll_s * 2 ** min(self._attempts.pause(lease) - 1, 10)
+            self._give_back(lease, min(pause_s, LONGEST_WAIT_FOR_MODEL_S))
             return False
         except Exception as error:  # noqa: BLE001 - all are counted, and said
             may_pass = isinstance(error, TransientError)
@@ -152,18 +189,19 @@ class Deliveries:
             say("an attempt failed", attempt=attempt.number, reason=str(error))
             reason = str(error) if may_pass else f"{type(error).__name__}: {error}"
             if may_pass or attempt.number < self._settings.max_attempts:
-                self._try_again(lease, letter, attempt, reason)
+                self._try_again(lease, attempt, reason)
                 return False
             self._give_up(message, attempt, f"{type(error).__name__} in the worker", reason)
             return True
         if failed:
             # under an id of its own: done again under the old one, it would take its neighbours' rows
-            rest = message.model_copy(update={"message_id": new_ulid(), "images": tuple(failed)})
-            self._keep(rest, attempt, f"attempts are used up; part of {message.message_id}")
+            part_id = derived_ulid(message.message_id, "failed")
+            rest = message.model_copy(update={"message_id": part_id, "images": tuple(failed)})
+            self._undertaker.keep(rest, attempt, f"attempts are used up; part of {message.message_id}")
         return True
 
-    def _try_again(self, lease: Lease, letter: Letter, attempt: Attempt, reason: str) -> None:
-        self._attempts.failed(letter.task_id, reason)
+    def _try_again(self, lease: Lease, attempt: Attempt, reason: str) -> None:
+        self._attempts.failed(lease, reason)
         longest_s = min(2.0 ** min(attempt.number - 1, 10), self._settings.max_backoff_s)
         self._give_back(lease, longest_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
 
@@ -185,7 +223,7 @@ class Deliveries:
             "workers died of a message, it is taken apart", deaths=attempt.deaths, images=len(message.images)
         )
         if self._leases.replace(lease.name, letters):
-            self._attempts.done(letter.task_id)
+            self._attempts.done(lease)
         return False
 
     def _envelope(self, half: ClassifyImages, whole: str) -> bytes:
@@ -194,38 +232,10 @@ class Deliveries:
 
     def _give_up(self, message: ClassifyImages, attempt: Attempt, detail: str, error: str) -> None:
         self._classifier.fail(message, attempt.number, "internal", detail)
-        self._keep(message, attempt, error)
+        self._undertaker.keep(message, attempt, error)
 
     def _give_back(self, lease: Lease, pause_s: float) -> None:
         try:
             self._leases.give_back(lease.name, pause_s)
         except REDIS_AWAY as error:
             log.warning("the broker is away; the lease will run out", reason=str(error))
-
-    def _keep(self, message: ClassifyImages, attempt: Attempt, error: str) -> None:
-        fields = message.model_dump(mode="json", exclude_none=True)
-        key = self._dead_letters(message.collection).keep(
-            message.message_id, fields, error, history=_history(attempt), queue=message.lane
-        )
-        log.error("message kept as dead", kept_at=key, reason=error)
-
-    def _bury(self, lease: Lease, letter: Letter, attempt: Attempt, why: str) -> None:
-        """Keep a message that may not or cannot be done; trying it again would change nothing."""
-        keep = self._dead_letters("default").keep
-        as_it_came = {"task_id": letter.task_id, "args": letter.args, "kwargs": letter.fields}
-        try:
-            key = keep(new_ulid(), as_it_came, why, history=_history(attempt), queue=lease.lane)
-        except RecursionError:  # nested as deep as Python's JSON reads, and deeper than it writes
-            key = keep(new_ulid(), None, why, history=_history(attempt), queue=lease.lane, raw=lease.raw)
-        log.error("message refused", kept_at=key, reason=why)
-
-    def _quarantine(self, lease: Lease, problem: Unreadable) -> None:
-        key = self._dead_letters("default").keep(
-            new_ulid(), None, f"cannot be read: {problem}", queue=lease.lane, raw=lease.raw
-        )
-        log.error("message cannot be read, and is kept", kept_at=key, reason=str(problem))
-        self._leases.release(lease.name)
-
-
-def _history(attempt: Attempt) -> list[str]:
-    return [*attempt.history, *["a worker died of it"] * attempt.deaths]

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import structlog
@@ -12,15 +11,13 @@ from numpy.typing import NDArray
 from model_store.cluster_names import ClusterNames, Names
 from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
-from model_store.results import Results
+from model_store.results import PREDICTED, Results
 from model_store.shown_result import shown
 from model_store.tombstones import Tombstones
 from producer.contracts import ClassifyImages, Result
 from producer.errors import ShoalError
 
 log = structlog.get_logger(__name__)
-
-PREDICTED: Final = ("assigned", "unknown")
 
 
 class Recorder:

@@ -65,9 +65,14 @@ def replay_dead(
     raw: Annotated[
         bool, typer.Option("--raw", help="also what cannot be read: its bytes go back as they are")
     ] = False,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="also those named that were refused for their signature")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put messages back on their lanes, under their old ids; exit status 1 if one cannot be."""
+    if sign and everything:
+        raise InvalidReference("--sign vouches for messages that you have looked at: name them")
     with connection() as conn, Producer(conn.settings.broker) as producer:
         letters = _letters(conn, collection)
         push_raw = raw_pusher(conn.settings.broker) if raw else None
@@ -75,7 +80,7 @@ def replay_dead(
         kept: dict[str, str] = {}
         for message_id in _chosen(letters, message_ids, everything=everything):
             try:
-                replay(letters, message_id, producer.send, push_raw)
+                replay(letters, message_id, producer.send, push_raw, vouch=sign)
                 done.append(message_id)
             except PermanentError as error:
                 kept[message_id] = str(error)

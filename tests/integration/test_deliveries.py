@@ -1,6 +1,7 @@
 """What becomes of a message, with leases and attempts on a real Valkey."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,9 @@ import redis
 from model_store.dead_letters import DeadLetters
 from producer.broker import CLASSIFY
 from producer.contracts import ClassifyImages
-from producer.envelope import envelope
+from producer.envelope import Unreadable, envelope
 from producer.errors import AccessDenied, NoChampion, StoreUnavailable
+from producer.leases import DUE, Lease
 from tests.integration.office import Office, due_now, fields
 from worker.attempts import PREFIX
 from worker.settings import WorkerSettings
@@ -29,7 +31,10 @@ def test_without_a_model_the_message_waits_a_moment_and_no_attempt_is_counted(of
     office.put(fields())
     office.handle()
     assert -1 < office.pause_s() < 4
-    assert office.attempts.begin("task-1", "x").number == 1
+    due_now(office)
+    office.classifier.error = None
+    office.handle()
+    assert office.classifier.attempts == [1, 1]
 
 
 def test_what_may_pass_is_tried_again_after_growing_pauses_with_one_message_id(office: Office) -> None:
@@ -164,12 +169,62 @@ def test_a_lease_that_ran_out_before_work_began_is_left_to_others(office: Office
     assert office.classifier.attempts == []
 
 
-def test_a_record_forgets_what_is_done_and_keeps_the_last_lines(office: Office) -> None:
+def test_a_record_forgets_what_is_done_and_keeps_the_first_lines(office: Office) -> None:
+    lease = Lease("lease", "bulk", b"raw", Unreadable("not tried"))
     for number in range(30):
-        attempt = office.attempts.begin("t", f"id-{number}")
+        attempt = office.attempts.begin(lease, f"id-{number}")
         assert (attempt.message_id, attempt.failures, attempt.deaths) == ("id-0", number, 0)
-        office.attempts.failed("t", f"reason\n {number}")
-    assert office.attempts.begin("t", "x").history[:2] == ("reason 0", "reason 1")
+        office.attempts.failed(lease, f"reason\n {number}")
+    assert office.attempts.begin(lease, "x").history[:2] == ("reason 0", "reason 1")
     assert len(office.client.keys(PREFIX + "*")) == 1
-    office.attempts.done("t")
-    assert office.attempts.begin("t", "new").message_id == "new"
+    office.attempts.done(lease)
+    assert office.attempts.begin(lease, "new").message_id == "new"
+
+
+def test_a_twin_in_work_is_no_death_and_one_whose_lease_is_gone_is(office: Office) -> None:
+    first, twin = (Lease(name, "bulk", b"raw", Unreadable("not tried")) for name in ("first", "twin"))
+    office.client.zadd(DUE, {"first": 1})
+    office.attempts.begin(first, "x")
+    assert office.attempts.begin(twin, "x").deaths == 0
+    office.client.delete(DUE)
+    assert office.attempts.begin(twin, "x").deaths == 1
+
+
+def test_an_outcome_that_cannot_be_stored_is_tried_again_and_blames_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    office.put(fields("a", "b", expires_at=past.isoformat()))
+    with monkeypatch.context() as patch:
+        patch.setattr(office.classifier, "fail", away)
+        for _ in range(5):
+            office.handle()
+            due_now(office)
+    office.handle()
+    assert office.classifier.failed == [("a", "message.expired"), ("b", "message.expired")]
+    assert office.classifier.done == []
+    assert office.dead() == []
+    assert office.nothing_left()
+
+
+def test_a_message_begun_in_time_is_done_though_it_comes_again_too_late(office: Office) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    office.classifier.poison = "a"
+    office.put(fields("a", expires_at=soon.isoformat()))
+    office.handle()
+    office.classifier.poison = None
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.1)
+    office.handle()
+    assert [message.images[0].image_id for message in office.classifier.done] == ["a"]
+
+
+def test_what_is_abandoned_is_no_death(office: Office) -> None:
+    lease = Lease("lease", "bulk", b"raw", Unreadable("not tried"))
+    office.leases.hold(lease)
+    office.attempts.begin(lease, "x")
+    office.deliveries.abandon()
+    again = Lease("again", "bulk", b"raw", Unreadable("not tried"))
+    assert office.attempts.begin(again, "x").deaths == 0

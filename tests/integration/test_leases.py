@@ -98,6 +98,29 @@ def test_a_pause_holds_a_message_back_until_it_is_over(
         wait_for_message(client, leases, "bulk")
 
 
+def test_after_its_pause_a_message_waits_behind_the_others(
+    client: "redis.Redis", settings: BrokerSettings
+) -> None:
+    client.lpush("bulk", "paused", "other")
+    with closing(holder(settings)) as leases:
+        lease = take(client, leases)
+        assert lease is not None
+        leases.give_back(lease.name, pause_s=0.5)
+        while client.llen("bulk") < 2:
+            leases.keep()
+            time.sleep(0.05)
+    assert client.lrange("bulk", 0, -1) == [b"paused", b"other"]  # taken from the right
+
+
+def test_a_bell_of_another_type_loses_no_message(client: "redis.Redis", settings: BrokerSettings) -> None:
+    client.set(BELL, "x")
+    client.lpush("bulk", "m")
+    leases = holder(settings)
+    with pytest.raises(redis.exceptions.ResponseError):
+        take(client, leases)
+    assert client.llen("bulk") + client.hlen(LEASED) >= 1
+
+
 def test_the_messages_of_a_dead_holder_come_back(client: "redis.Redis", settings: BrokerSettings) -> None:
     client.lpush("bulk", "m")
     name = "of-the-dead"

@@ -21,7 +21,7 @@ class FaultReport:
         results: pictures that have the one right result.
         wrong: pictures whose result is not the right one.
         lost: pictures without any outcome.
-        duplicates: pictures that were done more than once; without effect, else they are `wrong`.
+        duplicates: pictures done more than once, without effect, else they are `wrong`; None: not counted.
         dead_letters: messages or pictures under `dead/`.
         faults: how often the fault struck, by kind.
         recovery_s: seconds from the end of the fault until work went on.
@@ -32,7 +32,7 @@ class FaultReport:
     results: int = 0
     wrong: int = 0
     lost: int = 0
-    duplicates: int = 0
+    duplicates: int | None = None
     dead_letters: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
     recovery_s: float | None = None

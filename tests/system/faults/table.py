@@ -33,14 +33,14 @@ def row(report: Mapping[str, Any]) -> tuple[object, ...]:
         report[name] for name in ("submitted", "results", "wrong", "lost", "duplicates", "dead_letters")
     )
     recovery = "" if report["recovery_s"] is None else f"{report['recovery_s']:.1f}"
-    return (report["fault"], struck, *(f"{count:,}" for count in counts), recovery)
+    return (report["fault"], struck, *("" if count is None else f"{count:,}" for count in counts), recovery)
 
 
 def table(reports: Iterable[Mapping[str, Any]]) -> str:
     """Draw one row per fault, the sum of them last; the latest report of a fault counts."""
     latest = {report["fault"]: report for report in reports}
     names = ("submitted", "results", "wrong", "lost", "duplicates", "dead_letters")
-    total = {name: sum(report[name] for report in latest.values()) for name in names}
+    total = {name: sum(report[name] or 0 for report in latest.values()) for name in names}
     rows = [row(report) for report in latest.values()]
     rows.append(row({"fault": "**all**", "faults": {}, "recovery_s": None, **total}))
     lines = [COLUMNS, ("---", "---", *["--:"] * (len(COLUMNS) - 2)), *rows]

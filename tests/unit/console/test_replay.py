@@ -105,6 +105,18 @@ def test_a_message_that_breaks_the_contract_stays_and_is_said_why(
     assert letters.get(message_id)
 
 
+def test_what_was_refused_for_its_signature_is_sent_and_so_signed_only_when_vouched_for(
+    letters: DeadLetters, lane: Lane
+) -> None:
+    message_id = new_ulid()
+    letters.keep(message_id, {"images": IMAGES}, "is refused: it is not signed", queue="bulk")
+    with pytest.raises(InvalidReference, match="--sign"):
+        replay(letters, message_id, lane.send)
+    assert lane.sent == []
+    replay(letters, message_id, lane.send, vouch=True)
+    assert len(lane.sent) == 1
+
+
 def test_bytes_that_cannot_be_read_go_back_only_when_asked(letters: DeadLetters, lane: Lane) -> None:
     message_id = died(letters, None, raw=b"\xff")
     with pytest.raises(InvalidReference, match="1 bytes could not be read as a message: it failed"):

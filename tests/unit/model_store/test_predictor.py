@@ -143,6 +143,38 @@ def test_neighbours_in_a_batch_do_not_matter(predictor: Predictor, pixels: NDArr
     np.testing.assert_array_equal(among_others.nearest, alone.nearest)
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("you can't allocate memory")]
+)
+def test_a_batch_that_does_not_fit_the_device_is_done_in_parts(
+    predictor: Predictor, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    whole, predict, sizes = predictor(pixels), predictor._predict, []
+
+    def small(part: torch.Tensor) -> torch.Tensor:
+        if len(part) > 3:
+            raise error
+        sizes.append(len(part))
+        return predict(part)
+
+    monkeypatch.setattr(predictor, "_predict", small)
+    parts = predictor(pixels)
+    assert sum(sizes) == len(pixels)
+    assert (parts.nearest == whole.nearest).all()
+    np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-5)
+
+
+def test_any_other_error_of_the_device_is_told(
+    predictor: Predictor, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr(predictor, "_predict", broken)
+    with pytest.raises(RuntimeError, match="assert"):
+        predictor(pixels)
+
+
 def test_the_nearest_come_sorted_and_at_most_four(predictor: Predictor, pixels: NDArray[np.uint8]) -> None:
     prediction = predictor(pixels)
 

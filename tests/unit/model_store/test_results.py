@@ -56,6 +56,17 @@ def test_a_redelivered_message_leaves_one_result_per_picture(store: MemoryStore,
     ]
 
 
+@pytest.mark.parametrize("status", ["failed", "rejected"])
+def test_a_redelivery_that_comes_too_late_does_not_take_an_answer_back(results: Results, status: str) -> None:
+    results.save([result()])
+
+    results.save([result().model_copy(update={"status": status, "cluster": None})])
+    assert results.get("img_1").status == "assigned"
+
+    results.save([result(message_id=SECOND).model_copy(update={"status": status, "cluster": None})])
+    assert results.get("img_1").status == status
+
+
 def test_a_redelivery_after_a_retry_keeps_the_later_answer(results: Results) -> None:
     results.save([result(cluster="c_1st")])
     results.save([result(cluster="c_2nd")])

@@ -76,6 +76,9 @@ MALFORMED = {
     "an id that is a number": letter(headers__id=5),
     "a pickle": letter(**{"content-type": "application/x-python-serialize"}),
     "an eta that is none": letter(headers__eta="soon"),
+    "an object of kombu's": letter(
+        body=json.dumps([[], {**FIELDS, "x": {"__type__": "z", "__value__": 1}}, {}]), properties={}
+    ),
     "an expiry that is a number": letter(headers__expires=60),
 }
 

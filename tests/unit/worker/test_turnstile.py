@@ -34,6 +34,23 @@ def test_whoever_is_alone_waits_for_the_others_and_keeps_newcomers_out() -> None
     assert log == ["first", "alone", "newcomer"]
 
 
+def test_whoever_comes_later_is_let_in_between_two_who_want_to_be_alone() -> None:
+    turnstile, order = Turnstile(), []  # type: ignore[var-annotated]
+    with ThreadPoolExecutor(3) as pool:
+        with turnstile.alone():
+            waiting = []
+            for number, (way, name) in enumerate(
+                [(turnstile.alone, "alone"), (turnstile.together, "together"), (turnstile.alone, "again")], 1
+            ):
+                waiting.append(pool.submit(note, way, order, name))
+                with turnstile._changed:
+                    while len(turnstile._queue) < number:
+                        turnstile._changed.wait(0.01)
+        for each in waiting:
+            each.result(10)
+    assert order == ["alone", "together", "again"]
+
+
 def test_two_who_want_to_be_alone_go_one_after_the_other() -> None:
     turnstile, inside = Turnstile(), []
 
@@ -61,7 +78,7 @@ def note(way: Callable[[], object], log: list[str], name: str) -> None:
 
 def wait_for_somebody_wanting(turnstile: Turnstile) -> None:
     with turnstile._changed:
-        while not turnstile._wanting:
+        while not turnstile._queue:
             turnstile._changed.wait(0.01)
 
 
