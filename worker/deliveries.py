@@ -5,7 +5,7 @@ unreadable, not rightly signed, or breaks the contract ─▶ dead/
 expired ────────────────────────────────────────▶ results `failed`
 done ───────────────────────────────────────────▶ results; pictures that failed for good also in dead/
 an error that may pass, or one of ours ─────────▶ given back, for a pause that grows
-three workers died of it ─▶ two halves, each done alone; a half dies once ─▶ halves again
+three workers died of it ─▶ two halves, each done alone; one dies of a half ─▶ halves again
 one picture, and workers die of it ─────────────▶ result `failed`, dead/
 ```
 
@@ -37,7 +37,9 @@ from worker.undertaker import Undertaker
 
 log = structlog.get_logger(__name__)
 
-DEATHS_OF_A_WHOLE: Final = 3  # before a message is taken apart; a half is suspect enough after one
+DEATHS_OF_A_WHOLE: Final = 3  # before a message is taken apart
+DEATHS_OF_A_HALF: Final = 1  # it is suspect enough
+DEATHS_OF_THE_LAST: Final = 2  # one picture: before it is blamed, since workers also die of other things
 REDIS_AWAY: Final = redis.exceptions.RedisError
 LONGEST_WAIT_FOR_MODEL_S: Final = 10.0
 
@@ -154,8 +156,7 @@ class Deliveries:
         self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
     ) -> bool:
         """Do one attempt; tells whether the message has its outcome. Else it was given back or replaced."""
-        deaths_allowed = 1 if letter.split is not None else DEATHS_OF_A_WHOLE
-        if attempt.deaths >= deaths_allowed:
+        if attempt.deaths >= _deaths_allowed(letter, message):
             return self._take_apart(lease, letter, message, attempt)
         expires_at = message.expires_at or letter.expires_at
         begun_before = attempt.deaths or attempt.failures
@@ -239,3 +240,9 @@ class Deliveries:
             self._leases.give_back(lease.name, pause_s)
         except REDIS_AWAY as error:
             log.warning("the broker is away; the lease will run out", reason=str(error))
+
+
+def _deaths_allowed(letter: Letter, message: ClassifyImages) -> int:
+    if letter.split is None:
+        return DEATHS_OF_A_WHOLE
+    return DEATHS_OF_A_HALF if len(message.images) > 1 else DEATHS_OF_THE_LAST

@@ -25,7 +25,7 @@ SIGKILLED = 128 + signal.SIGKILL
 
 def test_sigkill_at_each_point_of_the_work_loses_nothing(platform: Platform) -> None:
     load, rng = Load.on(platform), random.Random(0)  # noqa: S311 - repeatable
-    points = [f"{point}:{rng.randint(1, 4)}" for point in POINTS for _ in range(PER_POINT)]
+    points = [f"{point}:{rng.randint(1, 12)}" for point in POINTS for _ in range(PER_POINT)]
     with fleet(platform, 2, kill_at=points) as workers:
         feed(load, until=lambda: workers.deaths >= len(points))
         report = load.settle("SIGKILL at each failpoint", PATIENCE_S)
@@ -36,14 +36,13 @@ def test_sigkill_at_each_point_of_the_work_loses_nothing(platform: Platform) -> 
 
 def test_sigkills_at_random_moments_lose_nothing_and_the_rest_goes_on_in_time(platform: Platform) -> None:
     load, rng = Load.on(platform), random.Random(1)  # noqa: S311 - repeatable
-    kills = 0
     with fleet(platform, 2) as workers:
-        while kills < RANDOM_KILLS:
-            load.submit(rng.randint(1, 300))
+        while workers.deaths < RANDOM_KILLS:
+            if workers.signal_one(signal.SIGKILL, rng):
+                load.submit(rng.randint(1, 300))
             time.sleep(rng.uniform(0, 0.3))
-            kills += workers.signal_one(signal.SIGKILL, rng)
         report = load.settle("SIGKILL at random moments", PATIENCE_S)
-    report.faults = {"SIGKILL": kills}
+    report.faults = {"SIGKILL": workers.deaths}
     settled(report, load)
 
 
