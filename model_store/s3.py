@@ -204,7 +204,7 @@ def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
     session = _session(settings)
     if session.get_credentials() is None:
         raise ConfigurationError(
-            "no credentials for the object store: no embedded stack runs in this folder (start one with "
+            "no servers: no embedded stack runs in this folder (start one with "
             "`shoal up`), and neither SHOAL_STORE__CREDENTIALS_FILE nor SHOAL_STORE__ACCESS_KEY and "
             "SHOAL_STORE__SECRET_KEY nor one of AWS's own sources is set"
         )

@@ -133,5 +133,6 @@ def _say(names: Names, cluster_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"id": cluster_id, "shown_as": shown.id, "name": shown.name})
         return
-    named = f"{shown.name!r}" if shown.name else "without a name"
-    err.print(f"{cluster_id} is shown as {shown.id}, {named}", highlight=False)
+    named = f"{shown.name!r}" if shown.name else "by its id only"
+    shown_as = f"shown as {shown.id}, and " if shown.id != cluster_id else ""
+    err.print(f"{cluster_id} is {shown_as}called {named}", highlight=False)

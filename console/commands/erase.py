@@ -72,7 +72,11 @@ def _row(mention: Mention) -> tuple[str, str]:
 
 
 def _say(record: ErasureRecord) -> None:
-    table(f"erasure {record.request}", ("removed from", "places"), list(record.removed.items()))
+    err.print(f"erasure {record.request}", highlight=False)
+    if record.removed:
+        table("", ("removed from", "places"), list(record.removed.items()))
+    else:
+        err.print("nothing named these pictures; they are kept out from now on", highlight=False)
     for version, taken in record.learnt_by.items():
         err.print(f"model {version} has learnt from {', '.join(taken)}", highlight=False)
     if record.learnt_by:

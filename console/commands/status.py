@@ -9,6 +9,7 @@ from console.output import print_json, table
 from console.store import Connection, connection
 from producer.broker import LANES, TRAINING_QUEUE, broker_errors, lane_depths, redis_client
 from producer.errors import BrokerUnavailable, ShoalError
+from producer.leases import LEASED
 from producer.presence import workers
 
 
@@ -90,10 +91,16 @@ def _broker_side(conn: Connection) -> tuple[list[dict[str, Any]], dict[str, dict
             alive = workers(client, broker)
             with broker_errors(broker), contextlib.closing(redis_client(broker.for_training())) as training:
                 waiting = training.llen(TRAINING_QUEUE)
+                held = client.hlen(LEASED)
         except BrokerUnavailable as error:
             return [], {lane: {"queue": lane, "waiting": None} for lane in LANES}, str(error)
     lanes: dict[str, dict[str, Any]] = {n: {"queue": n, "waiting": depth} for n, depth in depths.items()}
-    return alive, {**lanes, "training": {"queue": TRAINING_QUEUE, "waiting": waiting}}, "answers"
+    held_back = {"queue": LEASED, "waiting": held}  # in work, or put off: for a model, or to be tried again
+    return (
+        alive,
+        {**lanes, "in work or put off": held_back, "training": {"queue": TRAINING_QUEUE, "waiting": waiting}},
+        "answers",
+    )
 
 
 def _champion_in_words(champion: dict[str, Any] | None) -> str:
