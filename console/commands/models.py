@@ -97,6 +97,8 @@ def promote(
     if force and not (reason or "").strip():
         raise ConfigurationError("--force needs a --reason: it is kept, and somebody will ask")
     with connection() as conn:
+        err.print("asking the store whether its conditional writes exclude each other", highlight=False)
+        check_exclusion(conn.store)
         registry = conn.registry(collection)
         manifest, _ = registry.manifest(version)
         failed = [gate.reason for gate in manifest.gates if not gate.passed]
@@ -105,8 +107,6 @@ def promote(
                 f"{version} did not pass its gates ({'; '.join(failed)}): look at `shoal models diff`, and "
                 "if it is right all the same, promote it with --force --reason '...'"
             )
-        err.print("asking the store whether its conditional writes exclude each other", highlight=False)
-        check_exclusion(conn.store)
         clusters = ClusterFile.from_bytes(registry.file(version, CLUSTERS)).clusters
         conn.cluster_names(collection).inherit(heirs(clusters))
         said = reason or "by hand"
