@@ -106,7 +106,10 @@ def feed(load: Load, until: Callable[[], bool]) -> None:
 
 
 def settled(report: FaultReport, load: Load) -> None:
-    """Hold the count against the promise: all there, all right, and nothing given up."""
+    """Hold the count against the promise: all there and all right.
+
+    A dead letter is no fault here: a picture that was alone when two workers were killed looks like the killer.
+    """
     report.say()
     assert (report.lost, report.wrong) == (0, 0), report
-    assert load.dead_letters() == []
+    assert report.results == len(load.submitted)
