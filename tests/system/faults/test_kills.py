@@ -108,7 +108,7 @@ def feed(load: Load, until: Callable[[], bool]) -> None:
 def settled(report: FaultReport, load: Load) -> None:
     """Hold the count against the promise: all there and all right.
 
-    A dead letter is no fault here: a picture that was alone when two workers were killed looks like the killer.
+    A dead letter is no fault here: a picture alone when two workers were killed looks like the killer.
     """
     report.say()
     assert (report.lost, report.wrong) == (0, 0), report
