@@ -39,26 +39,27 @@ def check_conditions(store: ObjectStore) -> None:
         raise ConfigurationError(f"this store ignores conditional writes. {REMEDY}")
 
 
-def check_exclusion(store: ObjectStore) -> None:
-    """Let 16 writers race to create an object, then to replace it: of each race exactly one must win.
+def check_exclusion(store: ObjectStore, *, racers: int = RACERS, rounds: int = ROUNDS) -> None:
+    """Let writers race to create an object, then to replace it: of each race exactly one must win.
 
-    About a hundred small writes: for what starts seldom and promotes, not for every worker.
+    About a hundred small writes, and losers may be kept waiting (SeaweedFS: up to 5 s). In full for what
+    starts seldom and promotes, with two racers once for a command that somebody waits for.
 
     Raises:
         ConfigurationError: more than one won, or what is stored is not the winner's.
         TransientError, AccessDenied: it could not be asked.
     """
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         key = f"{SCRATCH}race-{uuid4().hex}.json"
         try:
-            etag = _race(store, key, None)
-            _race(store, key, etag)
+            etag = _race(store, key, None, racers)
+            _race(store, key, etag, racers)
         finally:
             _remove(store, key)
 
 
-def _race(store: ObjectStore, key: str, etag: str | None) -> str:
-    start = Barrier(RACERS)
+def _race(store: ObjectStore, key: str, etag: str | None, racers: int) -> str:
+    start = Barrier(racers)
 
     def write(racer: int) -> str | None:
         start.wait(timeout=30)
@@ -68,12 +69,12 @@ def _race(store: ObjectStore, key: str, etag: str | None) -> str:
         except PreconditionFailed:
             return None
 
-    with ThreadPoolExecutor(RACERS) as pool:
-        winners = {racer: won for racer, won in enumerate(pool.map(write, range(RACERS))) if won}
+    with ThreadPoolExecutor(racers) as pool:
+        winners = {racer: won for racer, won in enumerate(pool.map(write, range(racers))) if won}
     if len(winners) > 1:
         kind = "If-None-Match" if etag is None else "If-Match"
         raise ConfigurationError(
-            f"conditional writes of this store do not exclude: of {RACERS} racing writers with {kind} "
+            f"conditional writes of this store do not exclude: of {racers} racing writers with {kind} "
             f"{len(winners)} won. {REMEDY}"
         )
     stored = store.get(key)

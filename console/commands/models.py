@@ -97,8 +97,7 @@ def promote(
     if force and not (reason or "").strip():
         raise ConfigurationError("--force needs a --reason: it is kept, and somebody will ask")
     with connection() as conn:
-        err.print("asking the store whether its conditional writes exclude each other", highlight=False)
-        check_exclusion(conn.store)
+        check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection)
         manifest, _ = registry.manifest(version)
         failed = [gate.reason for gate in manifest.gates if not gate.passed]
@@ -135,7 +134,7 @@ def rollback(
 ) -> None:
     """Make the champion's predecessor the champion again; exit status 1 if a worker does not take it up."""
     with connection() as conn:
-        check_exclusion(conn.store)
+        check_exclusion(conn.store, racers=2, rounds=1)
         alias = conn.registry(collection).rollback(reason=reason)
         served = wait_until_served(conn.settings.broker, alias, collection, patience_s) if wait else None
     _say(alias, as_json, served)

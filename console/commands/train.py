@@ -137,7 +137,7 @@ def _train_and_publish(
     signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
         if promote:
-            check_exclusion(conn.store)
+            check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection, signer)
         champion = registry.alias("champion")
 
