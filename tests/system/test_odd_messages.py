@@ -62,7 +62,7 @@ def test_a_reference_with_control_characters_is_kept_as_dead_and_stops_nobody(se
     bad = message(serving, "bad")
     bad["images"][0]["etag"] = "\n"  # type: ignore[index]
     good = message(serving, "good")
-    push(serving, *[envelope(bad)] * 6, envelope(good))
+    push(serving, *[envelope(bad) for _ in range(6)], envelope(good))
     wait_until(lambda: answered(serving, good), 20, "the good one")
     letters = [serving.store.get(info.key).data for info in serving.store.list("default/dead/")]
     assert sum(serving.collection.encode() in letter for letter in letters) == 6
