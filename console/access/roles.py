@@ -112,7 +112,7 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             removes=("ledger", "runs"),
         ),
         "console": Access(
-            broker=(*SEND, *ASK_FOR_A_RUN, KeyGrant(("get", "mget", "scan"), ("shoal:*",), "R")),
+            broker=(*SEND, *ASK_FOR_A_RUN, KeyGrant(("get", "mget", "scan", "hlen"), ("shoal:*",), "R")),
             uploads=("list", "read", "write", "remove"),
             reads=get_args(Area),
             writes=(

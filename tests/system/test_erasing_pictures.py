@@ -3,6 +3,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from console.stack import Stack
 from model_store.images import Fetched, ImageSource
 from model_store.ledger import Ledger
 from model_store.mentions import mentions
@@ -13,6 +14,13 @@ from producer.errors import ObjectNotFound
 from producer.ulid import new_ulid
 from tests.system.running_platform import Platform, wait_until
 from training.snapshot import SnapshotSettings, choose, read_originals, references
+
+
+@pytest.fixture(scope="module")
+def stack(server_programs: None) -> Iterator[Stack]:
+    """Servers of this module: to verify is to read a whole bucket, and others leave all sorts in theirs."""
+    with Stack() as servers:
+        yield servers
 
 
 def named_by(platform: Platform, image_id: str) -> set[str]:
