@@ -73,5 +73,5 @@ def boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) 
         raise StoreUnavailable(f"{_UNTRUSTED}: {error}") from error
     except (BotoCoreError, OSError) as error:
         raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error
-    except KeyError as error:  # an answer that was cut short, or is an error with status 200
-        raise StoreUnavailable(f"the store answered for {key} without {error}") from error
+    except (KeyError, ValueError) as error:  # an answer that was cut short, or is an error with status 200
+        raise StoreUnavailable(f"the store's answer for {key} is not whole: {error}") from error

@@ -79,6 +79,7 @@ def test_acknowledged_reference_lies_in_redis_as_the_designs_message(
         "collection": "cats",
         "lane": "interactive",
         "job_id": "job_1",
+        "reclassify": False,
         "images": [{"image_id": "img_7", "bucket": "uploads", "key": "a/7.jpg", "allow_training": True}],
     }
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from model_store.dead_letters import JSON
 from model_store.results import Results
-from producer.broker import CLASSIFY, RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
+from producer.broker import CHECK, CLASSIFY, RETRAIN, TRAINING_QUEUE, celery_app, lane_queue
 from producer.signing import Keyring
 from producer.ulid import new_ulid
 from tests.system.running_platform import Platform, wait_until
@@ -32,7 +33,11 @@ def signed(platform: Platform, name: str, key: SecretStr) -> dict[str, Any]:
 
 def dead(platform: Platform) -> dict[str, str]:
     """Why, by the image that it was about."""
-    letters = [json.loads(platform.store.get(i.key).data) for i in platform.store.list("default/dead/")]
+    letters = [
+        json.loads(platform.store.get(i.key).data)
+        for i in platform.store.list("default/dead/")
+        if i.key.endswith(JSON)
+    ]
     ours = [letter for letter in letters if platform.collection in json.dumps(letter)]
     return {letter["message"]["kwargs"]["images"][0]["image_id"]: letter["error"] for letter in ours}
 
@@ -80,9 +85,10 @@ def test_the_trainer_runs_only_what_is_signed(platform: Platform) -> None:
         with celery_app("test", platform.broker.for_training(), [lane_queue(TRAINING_QUEUE)]) as app:
             for fields in (asked, tampered):
                 app.send_task(RETRAIN, kwargs=fields, queue=TRAINING_QUEUE)
+            app.send_task(CHECK, kwargs={"collection": platform.collection}, queue=TRAINING_QUEUE)
         shoal(platform, "retrain", "--collection", platform.collection)
         wait_until(lambda: "run ended" in log.read_text(), 60, "the signed run")
-        assert log.read_text().count("a request for a run is refused") == 2
+        assert log.read_text().count("a request is refused") == 3
     (run,) = runs(platform)
     assert run.slot.startswith("manual-")
 

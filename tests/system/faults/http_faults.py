@@ -5,6 +5,7 @@ the time after (it was done, and the client cannot know).
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from dataclasses import dataclass
@@ -148,7 +149,10 @@ async def respond(
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """End a connection by RST: what is on its way is lost."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):  # the other side may have ended it already
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
     writer.transport.abort()
 
 
