@@ -1,10 +1,16 @@
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.system.running_platform import Platform
+from console.stack import Stack
+from tests.system.conftest import OWN, connected
+from tests.system.running_platform import Platform, wait_until
 
 CELERY = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
 SHOAL = [sys.executable, "-m", "console.cli"]
@@ -42,6 +48,38 @@ def test_a_worker_waits_a_bounded_time_and_says_what_is_missing(
     assert f"correct {setting.partition('__')[0]}__" in done.stderr
     assert "waiting" in done.stderr
     assert time.monotonic() - started < 30
+
+
+def test_sigterm_ends_a_worker_that_waits_for_its_servers(platform: Platform) -> None:
+    log = platform.workdir / "waiting.log"
+    env = platform.environment(SHOAL_BROKER__URL="redis://127.0.0.1:1/0")
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([*SHOAL, "worker"], stdout=out, stderr=out, env=env) as process,
+    ):
+        try:
+            wait_until(lambda: "waiting" in log.read_text(), 60, "it waits")
+            asked = time.monotonic()
+            process.terminate()
+            process.wait(60)
+        finally:
+            process.kill()
+    assert time.monotonic() - asked < 30  # it would have waited for 60 s
+    assert "Traceback" not in log.read_text()
+
+
+def test_sigterm_ends_a_worker_whose_broker_hangs(server_programs: None, tmp_path: Path) -> None:
+    with Stack() as stack:
+        for platform in connected(stack, OWN, tmp_path):
+            platform.promote_tiny_model()
+            with contextlib.ExitStack() as then, platform.running("worker", "worker ready") as log:
+                refs = platform.upload_kinds("hang", 3)
+                platform.results(refs, platform.submit(refs))
+                os.kill(stack.valkey.pid, signal.SIGSTOP)
+                then.callback(os.kill, stack.valkey.pid, signal.SIGCONT)
+                asked = time.monotonic()
+            took_s = time.monotonic() - asked
+    assert took_s < 20, log.read_text()  # then `running` would have killed it
 
 
 def test_a_mistyped_setting_is_refused_by_name(platform: Platform) -> None:
