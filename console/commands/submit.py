@@ -54,8 +54,10 @@ def submit(
                 producer.submit(ref, collection=collection, lane=cast("Lane", lane))
                 refs.append(ref)
                 bars.advance(len(refs))
+        if not refs:
+            raise ConfigurationError(f"nothing to submit: no file in {', '.join(sources)}")
         found: dict[str, Result] = {}
-        if wait and refs:
+        if wait:
             bars.stage("classify", len(refs))
             ids = [ref.image_id for ref in refs]
             found = wait_for_results(
@@ -76,6 +78,7 @@ def submit(
         elif answers:
             table("results", COLUMNS, map_rows(answers))
         err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
+        err.print(f"each by its id: `shoal result {refs[0].image_id}`", highlight=False)
     if wait and len(answers) < len(refs):
         err.print(f"{len(refs) - len(answers)} have no result yet; `shoal status` shows what they wait for")
         raise typer.Exit(1)

@@ -88,6 +88,8 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     results = submitted["results"]
     assert isinstance(results, list)
     assert len(results) == 60
+    (shell.folder / "empty").mkdir()
+    assert "nothing to submit: no file in empty" in shell.run("submit", "empty", status=1)
     one = shell.json("result", results[0]["image_id"])
     assert one["status"] in {"assigned", "unknown"}
     status = shell.json("status")
