@@ -51,6 +51,8 @@ class Fleet:
         """Start again whatever died, until the end."""
         while not self._ending.wait(0.1):
             with self._lock:
+                if self._ending.is_set():  # while this thread waited for the lock
+                    return
                 for each in [each for each in self.running if each[0].poll() is not None]:
                     self.running.remove(each)
                     self.statuses.append(each[0].wait())
