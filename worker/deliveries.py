@@ -9,11 +9,15 @@ three workers died of it ─▶ two halves, each done alone; one dies of a half 
 one picture, and workers die of it ─────────────▶ result `failed`, dead/
 ```
 
+A picture is condemned only by the death of a worker that had lived for a while: where workers are killed
+as fast as they start, whatever they hold at that moment would look like the killer.
+
 Nothing escapes: whatever happens, the message is gone with its outcome stored, or it is given back, or its
 lease runs out, which gives it back.
 """
 
 import random
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -74,6 +78,7 @@ class Deliveries:
         self._settings = settings
         self._keyring = keyring
         self._turnstile = Turnstile()
+        self._started = time.monotonic()
 
     def handle(self, name: str) -> None:
         """Bring the message under this lease to its outcome, or give it back; never raises for either."""
@@ -156,8 +161,14 @@ class Deliveries:
         self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
     ) -> bool:
         """Do one attempt; tells whether the message has its outcome. Else it was given back or replaced."""
-        if attempt.deaths >= _deaths_allowed(letter, message):
+        deaths_left = _deaths_allowed(letter, message) - attempt.deaths
+        if deaths_left <= 0:
             return self._take_apart(lease, letter, message, attempt)
+        too_young_s = self._started + self._settings.witness_after_s - time.monotonic()
+        if deaths_left == 1 and len(message.images) == 1 and too_young_s > 0:
+            self._attempts.pause(lease)
+            self._give_back(lease, too_young_s)
+            return False
         expires_at = message.expires_at or letter.expires_at
         begun_before = attempt.deaths or attempt.failures
         if expires_at is not None and datetime.now(UTC) > expires_at and not begun_before:
@@ -175,6 +186,7 @@ class Deliveries:
             self._attempts.pause(lease)  # it was not begun
             self._give_back(lease, self._settings.max_backoff_s)
             return False
+        log.warning("message expired", pictures=len(message.images), reason=detail)
         return True
 
     def _classified(self, lease: Lease, message: ClassifyImages, attempt: Attempt) -> bool:

@@ -29,6 +29,9 @@ class WorkerSettings(BaseModel):
     )
     max_attempts: int = Field(20, gt=0, description="of a message, before its unread pictures fail")
     max_backoff_s: float = Field(30.0, gt=0, description="longest pause between attempts")
+    witness_after_s: float = Field(
+        10.0, ge=0, description="a worker younger than this is not trusted with a picture's last chance"
+    )
     stall_limit_s: float = Field(
         120.0, gt=0, description="messages wait and none is taken for this long: the worker ends, status 75"
     )

@@ -58,7 +58,7 @@ class Office:
             attempts=self.attempts,
             classifier=self.classifier,
             dead_letters=lambda name: DeadLetters(self.store, name),
-            settings=WorkerSettings(),
+            settings=WorkerSettings(witness_after_s=0),
             keyring=Keyring(keys),
         )
 

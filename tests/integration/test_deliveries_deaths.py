@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.office import Office, fields
+from tests.integration.office import Office, due_now, fields
+from worker.settings import WorkerSettings
 
 
 def test_two_deaths_are_survived(office: Office) -> None:
@@ -46,6 +47,24 @@ def test_a_message_of_one_picture_gets_three_tries(office: Office) -> None:
         pass
     assert office.classifier.attempts == [1, 2, 3]
     assert office.classifier.failed == [("bad", "internal")]
+
+
+def test_a_picture_gets_its_last_chance_from_no_worker_that_has_just_started(office: Office) -> None:
+    office.deliveries._settings = WorkerSettings(witness_after_s=60)
+    office.classifier.poison = "bad"
+    office.put(fields("bad"))
+    while office.handle():
+        pass
+    assert office.classifier.attempts == [1, 2]
+    assert not office.classifier.failed
+    assert 50 < office.pause_s() <= 61
+    office.deliveries._started -= 60  # it has grown old enough
+    due_now(office)
+    while office.handle():
+        pass
+    assert office.classifier.attempts == [1, 2, 3]
+    assert office.classifier.failed == [("bad", "internal")]
+    assert office.nothing_left()
 
 
 def test_together_and_alone_are_decided_by_deaths(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

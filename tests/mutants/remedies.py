@@ -71,6 +71,13 @@ REMEDIES = (
         (ON_VALKEY,),
     ),
     Mutant(
+        "the death of a worker that has just started condemns a picture",
+        DELIVERIES,
+        " and too_young_s > 0:",
+        " and too_young_s > 1e9:",
+        (DEATHS,),
+    ),
+    Mutant(
         "envelopes go to Celery unread",
         "producer/envelope.py",
         '        raise Unreadable("it has no body")',

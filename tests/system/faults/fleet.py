@@ -17,6 +17,7 @@ from tests.system.running_platform import Platform, wait_until
 ROOT = Path(__file__).parents[3]
 READY = "worker ready"
 LEASE_S = "2"  # of these tests, so that the dead are found soon
+WITNESS_AFTER_S = "10" if os.environ.get("SHOAL_LONG") == "1" else "2"
 
 
 @dataclass
@@ -34,7 +35,11 @@ class Fleet:
 
     def start_one(self) -> None:
         log = self.platform.workdir / f"fleet-{time.monotonic_ns()}.log"
-        environment = {"SHOAL_BROKER__LEASE_S": LEASE_S, **self.environment}
+        environment = {
+            "SHOAL_BROKER__LEASE_S": LEASE_S,
+            "SHOAL_WORKER__WITNESS_AFTER_S": WITNESS_AFTER_S,
+            **self.environment,
+        }
         if self.kill_at:
             environment["FAULT_KILL_AT"] = self.kill_at.pop(0)
         with log.open("wb") as out:
