@@ -4,12 +4,14 @@
 residual      mean squared length of what the PCA leaves of the embeddings     new kinds of picture
 unknown       share of pictures far from every cluster                         new kinds of picture
 stability     PSI of the cluster shares                                        other proportions
+shift         squared distance of the mean projection, in variances            both, also within clusters
 ```
 
 Each figure has a limit that is both an effect worth acting on and far outside what chance gives in a window
 of this size (about 4 standard deviations), so small windows and many clusters raise no false alarm.
 The alarm rises when a figure reaches its limit and falls when all are under `calm` of the way to theirs.
-Source of the PSI's distribution: Yurdakul (2018), "Statistical Properties of Population Stability Index".
+Sources of what chance gives: Yurdakul (2018), "Statistical Properties of Population Stability Index"; for the
+shift Hotelling (1931), with a diagonal covariance, since PCA leaves none between components.
 """
 
 from dataclasses import dataclass
@@ -23,8 +25,10 @@ from scipy.stats import chi2
 
 DEVIATIONS: Final = 4.0
 BY_CHANCE: Final = 3e-5  # beyond 4 standard deviations, on one side
+MIN_SAMPLE: Final = 50  # of projections, before their variances mean something
+FLAT: Final = 1e-6
 
-Name = Literal["residual", "unknown", "stability"]
+Name = Literal["residual", "unknown", "stability", "shift"]
 
 
 class DriftSettings(BaseModel):
@@ -38,6 +42,9 @@ class DriftSettings(BaseModel):
     stability: float = Field(
         0.2, gt=0, description="alarm at this population stability index of the clusters"
     )
+    shift: float = Field(
+        0.25, gt=0, description="alarm when the mean projection has moved so far, squared, in variances"
+    )
     calm: float = Field(
         0.5, gt=0, lt=1, description="the alarm ends under this share of the way to each limit"
     )
@@ -45,18 +52,23 @@ class DriftSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is usual: shares (K,) among n_images pictures; residuals (R,), unknown (R,) of unseen ones."""
+    """What is usual: shares (K,) among n_images pictures, projections (S, P) of a sample of them.
+
+    Residuals (R,), unknown (R,) are of unseen ones.
+    """
 
     shares: NDArray[np.float64]
     n_images: int
+    projections: NDArray[np.float32]
     residuals: NDArray[np.float32]
     unknown: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The latest pictures: clusters (W,) int, unknown (W,) bool, residuals (W,), NaN where there is none."""
+    """The latest pictures: projections (W, P), clusters (W,), unknown (W,), residuals (W,) or NaN."""
 
+    projections: NDArray[np.float32]
     clusters: NDArray[np.int64]
     unknown: NDArray[np.bool_]
     residuals: NDArray[np.float32]
@@ -102,6 +114,8 @@ class Alarm(BaseModel):
 def read(version: str, reference: Reference, window: Window, settings: DriftSettings) -> Reading:
     """Compare a window of at least one picture with what is usual."""
     figures = [_stability(reference, window, settings.stability)]
+    if len(reference.projections) >= MIN_SAMPLE:
+        figures.append(_shift(reference.projections, window.projections, settings.shift))
     if len(reference.residuals):
         figures.append(_unknown(reference, window, settings.unknown_rise))
         known = window.residuals[np.isfinite(window.residuals)]
@@ -131,6 +145,14 @@ def _stability(reference: Reference, window: Window, limit: float) -> Figure:
     psi = float(((now - then) * np.log(now / then)).sum())
     noise = float(chi2.isf(BY_CHANCE, max(1, k - 1))) * (1 / n + 1 / m)
     return Figure(name="stability", value=psi, usual=0.0, limit=max(limit, noise))
+
+
+def _shift(usual: NDArray[np.float32], now: NDArray[np.float32], limit: float) -> Figure:
+    variances = usual.var(axis=0)
+    some = variances > variances.max() * FLAT  # a component without any tells nothing
+    moved = (now.mean(axis=0) - usual.mean(axis=0))[some] ** 2 / variances[some]
+    by_chance = float(chi2.isf(BY_CHANCE, max(1, some.sum()))) * (1 / len(now) + 1 / len(usual))
+    return Figure(name="shift", value=float(moved.sum()), usual=0.0, limit=max(limit, by_chance))
 
 
 def _unknown(reference: Reference, window: Window, rise: float) -> Figure:

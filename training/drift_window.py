@@ -46,8 +46,10 @@ class DriftWatch:
         clusterer, reference = self._known(champion.version)
         p = len(clusterer.components)
         flat = rows["projection"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        projections = np.asarray(flat, np.float32).reshape(-1, p)
         window = Window(
-            clusters=clusterer.assign(np.asarray(flat, np.float32).reshape(-1, p)).indices,
+            projections=projections,
+            clusters=clusterer.assign(projections).indices,
             unknown=np.asarray(pc.equal(rows["status"], "unknown").to_numpy(zero_copy_only=False), bool),
             residuals=np.asarray(rows["residual"].to_numpy(zero_copy_only=False), np.float32),
         )
@@ -84,14 +86,20 @@ class DriftWatch:
     def _known(self, version: str) -> tuple[Clusterer, Reference]:
         if self._model is None or self._model[0] != version:
             files = {name: self._registry.file(version, name) for name in (PCA_FILE, KMEANS_FILE, REFERENCE)}
-            arrays = safetensors.numpy.load(files[REFERENCE])
-            none: NDArray[np.float32] = np.zeros(0, np.float32)
             n_images = self._registry.manifest(version)[0].snapshot.n_images
-            reference = Reference(
-                shares=arrays["shares"].astype(np.float64),
-                n_images=n_images,
-                residuals=arrays.get("residuals", none),  # bundles before 0.2 have none
-                unknown=arrays.get("unknown", none) > 0,
-            )
-            self._model = version, Clusterer.from_files(files[PCA_FILE], files[KMEANS_FILE]), reference
+            clusterer = Clusterer.from_files(files[PCA_FILE], files[KMEANS_FILE])
+            self._model = version, clusterer, usual(files[REFERENCE], n_images)
         return self._model[1:]
+
+
+def usual(reference: bytes, n_images: int) -> Reference:
+    """Read what is usual from a bundle's `reference.safetensors`; it was trained on `n_images` pictures."""
+    arrays = safetensors.numpy.load(reference)
+    none: NDArray[np.float32] = np.zeros(0, np.float32)
+    return Reference(
+        shares=arrays["shares"].astype(np.float64),
+        n_images=n_images,
+        projections=arrays["projections"],
+        residuals=arrays.get("residuals", none),  # bundles before 0.2 have none
+        unknown=arrays.get("unknown", none) > 0,
+    )

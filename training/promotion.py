@@ -32,6 +32,9 @@ class PromotionPolicy(BaseModel):
         description="with more of the pictures unknown to the champion nothing can be compared",
     )
     inertia_slack: float = Field(0.5, ge=0, description="relative rise of the unexplained variance let pass")
+    inertia_rise: float = Field(
+        0.05, ge=0, description="absolute rise of it that is let pass, however little the champion leaves"
+    )
     entropy_slack: float = Field(0.15, ge=0, description="fall of the normalised entropy of shares let pass")
     min_separation: float = Field(
         0.5, ge=0, le=1, description="least distance of two centroids, in the champion's least distance"
@@ -168,7 +171,7 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
                 "inertia",
                 "inertia over total variance",
                 new.unexplained,
-                old.unexplained * (1 + policy.inertia_slack),
+                old.unexplained + max(policy.inertia_slack * old.unexplained, policy.inertia_rise),
             )
         )
     if old.accuracy is not None and new.accuracy is not None:

@@ -110,4 +110,4 @@ def test_drift_is_told_by_command(platform: Platform) -> None:
     assert isinstance(figures, dict)
     assert (answer["version"], answer["n_images"], answer["alarm_since"]) == (version, 100, None)
     assert figures["stability"]["level"] > 1  # all in one cluster
-    assert set(figures) == {"stability", "unknown", "residual"}
+    assert set(figures) == {"stability", "shift", "unknown", "residual"}

@@ -8,23 +8,33 @@ from training.drift import Alarm, DriftSettings, Reading, Reference, Window, rea
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 SETTINGS = DriftSettings()
-K = 10
+K, P = 10, 16
 
 
 class World:
-    """Draws pictures as a model sees them: clusters, unknown, residuals, of one seed."""
+    """Draws pictures as a model sees them: projections, clusters, unknown, residuals, of one seed."""
 
     def __init__(self, seed: int, k: int = K) -> None:
         self.rng = np.random.default_rng(seed)
         self.k = k
         self.shares = self.rng.dirichlet(np.full(k, 3.0))
+        self.centroids = self.rng.normal(size=(k, P))
 
     def draw(
-        self, n: int, shares: np.ndarray | None = None, *, residual: float = 0.2, unknown: float = 0.01
+        self,
+        n: int,
+        shares: np.ndarray | None = None,
+        *,
+        residual: float = 0.2,
+        unknown: float = 0.01,
+        moved: float = 0.0,
     ) -> Window:
         p = self.shares if shares is None else shares
+        clusters = self.rng.choice(self.k, n, p=p)
+        around = self.rng.standard_t(5, size=(n, P)) + moved * np.eye(P)[0]
         return Window(
-            self.rng.choice(self.k, n, p=p).astype(np.int64),
+            (self.centroids[clusters] + around).astype(np.float32),
+            clusters.astype(np.int64),
             self.rng.random(n) < unknown,
             (residual * self.rng.gamma(4.0, 0.25, n)).astype(np.float32),
         )
@@ -32,11 +42,12 @@ class World:
     def reference(self, n_images: int, n_unseen: int) -> Reference:
         seen, unseen = self.draw(n_images), self.draw(n_unseen)
         shares = np.bincount(seen.clusters, minlength=self.k) / n_images
-        return Reference(shares, n_images, unseen.residuals, unseen.unknown)
+        return Reference(shares, n_images, seen.projections[:1000], unseen.residuals, unseen.unknown)
 
 
 def mixed(a: Window, b: Window) -> Window:
     return Window(
+        np.concatenate([a.projections, b.projections]),
         np.concatenate([a.clusters, b.clusters]),
         np.concatenate([a.unknown, b.unknown]),
         np.concatenate([a.residuals, b.residuals]),
@@ -68,7 +79,7 @@ def test_fifty_windows_of_the_same_kind_raise_no_alarm(
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("kind", ["far away", "badly drawn", "into one cluster"])
+@pytest.mark.parametrize("kind", ["far away", "badly drawn", "into one cluster", "within clusters"])
 def test_half_the_pictures_of_another_kind_raise_it_within_two_windows(seed: int, kind: str) -> None:
     world = World(seed)
     reference = world.reference(5000, 500)
@@ -77,6 +88,7 @@ def test_half_the_pictures_of_another_kind_raise_it_within_two_windows(seed: int
         "far away": lambda: world.draw(500, unknown=0.6),
         "badly drawn": lambda: world.draw(500, residual=0.35),
         "into one cluster": lambda: world.draw(500, one),
+        "within clusters": lambda: world.draw(500, moved=2.5),
     }
     other = others[kind]
 
@@ -113,13 +125,14 @@ def test_a_new_champion_starts_without_an_alarm() -> None:
     assert (after.since, after.reason) == (None, "")
 
 
-def test_a_bundle_of_an_earlier_version_has_only_its_shares() -> None:
+def test_a_bundle_of_an_earlier_version_has_neither_residuals_nor_unknown() -> None:
     world = World(0)
-    reference = Reference(world.shares, 5000, np.zeros(0, np.float32), np.zeros(0, bool))
+    none = np.zeros(0, np.float32)
+    reference = Reference(world.shares, 5000, world.draw(1000).projections, none, none > 0)
 
     reading = read("v1", reference, world.draw(1000), SETTINGS)
 
-    assert [figure.name for figure in reading.figures] == ["stability"]
+    assert [figure.name for figure in reading.figures] == ["stability", "shift"]
 
 
 def test_rows_of_an_earlier_worker_have_no_residual() -> None:
@@ -129,4 +142,4 @@ def test_rows_of_an_earlier_worker_have_no_residual() -> None:
 
     reading = read("v1", world.reference(5000, 500), window, SETTINGS)
 
-    assert [figure.name for figure in reading.figures] == ["stability", "unknown"]
+    assert [figure.name for figure in reading.figures] == ["stability", "shift", "unknown"]

@@ -65,6 +65,14 @@ def test_each_gate_alone_refuses_and_says_why(worse: dict[str, float], gate: str
     assert reason in found.reason
 
 
+def test_a_rise_of_inertia_from_next_to_nothing_is_let_pass() -> None:
+    """Twice of one percent is no loss; twice of forty is."""
+    little, much = (replace(CHAMPION, unexplained=part) for part in (0.01, 0.4))
+
+    assert decide(replace(little, unexplained=0.02), replace(ALIKE, champion=little), POLICY).promote
+    assert not decide(replace(much, unexplained=0.8), replace(ALIKE, champion=much), POLICY).promote
+
+
 @pytest.mark.parametrize(
     "figure",
     [
