@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Predict = Callable[[NDArray[np.uint8]], object]
 
-ROUNDS: Final = 7
+ROUNDS: Final = 25
 BATCH: Final = 64
 
 
