@@ -64,7 +64,7 @@ class Letter:
 
 def envelope(task: str, task_id: str, fields: Mapping[str, Any], *, split: str | None = None) -> bytes:
     """Write a message as it lies in a lane."""
-    body = json.dumps([[], fields, EMBED]).encode()
+    body = json.dumps([[], fields, EMBED], ensure_ascii=False).encode()  # no longer than it came
     headers = {"lang": "py", "task": task, "id": task_id, "root_id": task_id}
     if split is not None:
         headers[SPLIT] = split

@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
-from producer.errors import ShoalError, TransientError
+from producer.errors import NoChampion, ShoalError, TransientError
 from worker import pipeline
 from worker.batcher import Answer, Batcher
 from worker.model_cache import ModelCache, ServedModel
@@ -76,7 +76,10 @@ class Classifier:
     def fail(self, message: ClassifyImages, attempt: int, code: ErrorCode, detail: str) -> None:
         """Give every picture of the message a `failed` result: it will not be done."""
         outcomes: list[Outcome] = [Failed(code, detail)] * len(message.images)
-        stamp = self.models.serving().get(message.collection)  # without it an older result would stay
+        try:  # without a stamp an older result would stay
+            stamp = self.models.get(message.collection, 0.0).stamp
+        except NoChampion:
+            stamp = None
         self._write(message, outcomes, Pass(stamp=stamp, attempt=attempt))
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from producer.errors import BundleInvalid, NoChampion, ShoalError
 
 log = structlog.get_logger(__name__)
 
-CROWDED_WAIT_S: Final = 0.1  # while another message waits for the same collection's first model
+CROWDED_WAIT_S: Final = 0.1  # while another message waits for a first model
 SAY_EVERY_S: Final = 30.0  # a problem that stays the same
 
 
@@ -45,7 +45,6 @@ class _Slot:
     served: ServedModel | None = None
     problem: str = "not looked yet"
     said_at: float = 0.0
-    awaited: bool = False
     refused: int | None = None  # generation of a champion that may not serve
     refusals: int = 0  # champions that were refused since the start
 
@@ -60,6 +59,7 @@ class ModelCache:
         self._poll_s = poll_s
         self._changed = threading.Condition()
         self._slots: dict[str, _Slot] = {}
+        self._awaited = False  # some message waits for a first model
         self._closed = threading.Event()
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._keep_current, name="model-cache", daemon=True)
@@ -77,14 +77,14 @@ class ModelCache:
         if new:
             self._look(collection, slot)
         with self._changed:
-            # one message waits for the collection; more would keep every thread from the other collections
-            first = slot.served is None and not slot.awaited
-            slot.awaited = slot.awaited or first
+            # one message waits, for whichever collection; more would keep every thread from the others
+            first = slot.served is None and not self._awaited
+            self._awaited = self._awaited or first
             try:
                 patience_s = timeout_s if first else min(timeout_s, CROWDED_WAIT_S)
                 self._changed.wait_for(lambda: slot.served is not None, patience_s)
             finally:
-                slot.awaited = slot.awaited and not first
+                self._awaited = self._awaited and not first
             if slot.served is None:
                 raise NoChampion(slot.problem)
             return slot.served

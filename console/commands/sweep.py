@@ -16,11 +16,12 @@ from console.sweep import IdFrom, Sweep, SweepRecord
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.s3 import S3Store
-from producer.broker import LANES
+from producer.broker import LANES, lane_depths, redis_client
 from producer.client import Producer
 from producer.contracts import ClassifyImages, Lane
 from producer.errors import ConfigurationError, ObjectNotFound
 
+A_BREAK: Final = timedelta(hours=1)  # after a longer one, what was submitted before may be lost
 UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 COUNTS: Final = ("seen", "older", "answered", "submitted", "unnameable")
 Send = Callable[[ClassifyImages], None]
@@ -63,8 +64,9 @@ def sweep(
     """Submit every upload that has no result: after this, a flushed or burnt Redis has lost nothing.
 
     Uploads whose messages still wait in Redis are submitted a second time, which does no harm. Broken off
-    and started again with the same options, a sweep goes on where it stopped. A picture uploaded under
-    the key of one that was answered counts as answered.
+    and started again with the same options, a sweep goes on where it stopped; after an hour, or if
+    nothing waits in Redis any more, it begins anew. If Redis was lost meanwhile, say --restart. A picture
+    uploaded under the key of one that was answered counts as answered.
     """
     id_from, on_lane = _one_of("--image-id", image_id, get_args(IdFrom)), _one_of("--lane", lane, LANES)
     start = _since(since)
@@ -118,7 +120,10 @@ def _unfinished(conn: Connection, key: str) -> SweepRecord | None:
         record = SweepRecord.model_validate_json(conn.store.get(key).data)
     except (ObjectNotFound, ValueError):  # one that cannot be read is begun anew
         return None
-    return None if record.done else record
+    old = datetime.now(UTC) - record.updated_at > A_BREAK
+    with closing(redis_client(conn.settings.broker)) as client:
+        lost = not any(lane_depths(client, conn.settings.broker).values())
+    return None if record.done or old or lost else record
 
 
 def _name(*options: str | None) -> str:

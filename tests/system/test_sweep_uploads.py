@@ -79,6 +79,16 @@ def test_a_flush_with_messages_waiting_loses_nothing_once_swept(platform: Platfo
 
 
 def test_a_killed_sweep_goes_on_where_it_stopped(platform: Platform, shoal: Shoal) -> None:
+    keys = broken_off(platform)
+    again = shoal.json("sweep", *options(platform))
+    assert (again["seen"], again["submitted"]) == (2_300, 2_300)
+    submitted = waiting(platform)
+    assert set(submitted) == {key.replace("/", "_") for key in keys}
+    assert len(submitted) < 2 * 2_300, "it went on, not from the start"
+
+
+def broken_off(platform: Platform) -> list[str]:
+    """Upload 2,300 pictures and kill a sweep of them after a page or two; gives their keys."""
     data = picture(0, 0)
     keys = [f"{platform.collection}/many/{n:05}.png" for n in range(2_300)]
     platform.uploads.put_many(dict.fromkeys(keys, data))
@@ -88,11 +98,17 @@ def test_a_killed_sweep_goes_on_where_it_stopped(platform: Platform, shoal: Shoa
         os.kill(process.pid, signal.SIGKILL)
     (record,) = records(platform)
     assert not record["done"]
-    again = shoal.json("sweep", *options(platform))
-    assert (again["seen"], again["submitted"]) == (2_300, 2_300)
-    submitted = waiting(platform)
-    assert set(submitted) == {key.replace("/", "_") for key in keys}
-    assert len(submitted) < 2 * 2_300, "it went on, not from the start"
+    return keys
+
+
+def test_a_broken_off_sweep_begins_anew_if_redis_lost_what_it_had_submitted(
+    platform: Platform, shoal: Shoal
+) -> None:
+    keys = broken_off(platform)
+    with redis_client(platform.broker) as client:
+        client.flushdb()
+    shoal.json("sweep", *options(platform))
+    assert set(waiting(platform)) == {key.replace("/", "_") for key in keys}
 
 
 def records(platform: Platform) -> list[dict[str, object]]:

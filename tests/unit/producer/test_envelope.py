@@ -31,6 +31,15 @@ def test_what_is_written_is_read_back() -> None:
     )
 
 
+def test_a_letter_of_another_alphabet_is_written_no_longer_than_its_utf_8() -> None:
+    fields = {"images": [{"key": "\u0436" * 20_000}]}
+
+    assert len(envelope(TASK, "id-1", fields)) < 60_000
+    found = read(envelope(TASK, "id-1", fields), [TASK])
+    assert isinstance(found, Letter)
+    assert found.fields == fields
+
+
 def test_protocol_1_and_a_body_that_is_not_encoded_are_read() -> None:
     body = json.dumps({"task": TASK, "id": "id-1", "args": [], "kwargs": FIELDS})
     raw = json.dumps({"body": body, "content-type": "application/json", "headers": {}, "properties": {}})

@@ -1,6 +1,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -165,3 +166,17 @@ def test_refused_champions_are_counted_once_each_and_told_with_their_reason(shop
     shop.registry.promote("v1")
     shop.cache._look("default", slot)
     assert shop.cache.refused()["default"] == (2, None, "")
+
+
+def test_of_messages_for_many_collections_without_a_model_only_one_waits_long(shop: Shop) -> None:
+    def ask(number: int) -> float:
+        started = time.monotonic()
+        with pytest.raises(NoChampion):
+            shop.cache.get(f"empty-{number}", 3.0)
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(8) as threads:
+        waits = sorted(threads.map(ask, range(8)))
+
+    assert waits[-1] >= 3.0
+    assert sum(wait >= 3.0 for wait in waits) == 1

@@ -1,0 +1,65 @@
+"""What a message that will not be done leaves, with the real models and recorder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from model_store.object_store import MemoryStore
+from model_store.registry import Registry
+from model_store.results import Results
+from producer.contracts import ClassifyImages, ImageRef
+from tests.tiny_model import TinyBundle
+from worker.batcher import Batcher
+from worker.classifier import Classifier
+from worker.model_cache import ModelCache
+from worker.recorder import Recorder
+from worker.settings import WorkerSettings
+
+
+class NoReader:
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def classifier(store: MemoryStore) -> Iterator[Classifier]:
+    made = Classifier(
+        models=ModelCache(lambda name: Registry(store, name), "cpu", 60),
+        reader=NoReader(),  # type: ignore[arg-type]
+        batcher=Batcher(8),
+        recorder=lambda name: Recorder(store, name, 60),
+        settings=WorkerSettings(),
+    )
+    yield made
+    made.close()
+
+
+def message() -> ClassifyImages:
+    return ClassifyImages(collection="cats", images=(ImageRef(image_id="a", bucket="uploads", key="a.png"),))
+
+
+def test_a_failure_takes_the_place_of_an_older_result_though_no_model_was_asked_for_yet(
+    store: MemoryStore, classifier: Classifier, tiny_bundle: TinyBundle
+) -> None:
+    manifest, files = tiny_bundle
+    registry = Registry(store, "cats")
+    registry.publish(manifest.model_copy(update={"version": "v1", "collection": "cats"}), files)
+    registry.promote("v1")
+
+    classifier.fail(message(), 1, "message.expired", "too late")
+
+    result = Results(store, "cats").get("a")
+    assert result.status == "failed"
+    assert result.model is not None
+    assert result.model.generation == 1
+
+
+def test_a_failure_without_any_model_is_told_too(store: MemoryStore, classifier: Classifier) -> None:
+    classifier.fail(message(), 1, "message.expired", "too late")
+
+    assert Results(store, "cats").get("a").status == "failed"
