@@ -9,9 +9,6 @@ three workers died of it ─▶ two halves, each done alone; one dies of a half 
 one picture, and workers die of it ─────────────▶ result `failed`, dead/
 ```
 
-A picture is condemned only by the death of a worker that had lived for a while: where workers are killed
-as fast as they start, whatever they hold at that moment would look like the killer.
-
 Nothing escapes: whatever happens, the message is gone with its outcome stored, or it is given back, or its
 lease runs out, which gives it back.
 """
@@ -35,15 +32,13 @@ from producer.leases import Lease, Leases
 from producer.signing import Keyring
 from producer.ulid import derived_ulid, new_ulid
 from worker.attempts import Attempt, Attempts
+from worker.blame import deaths_left, needs_witness
 from worker.settings import WorkerSettings
 from worker.turnstile import Turnstile
 from worker.undertaker import Undertaker
 
 log = structlog.get_logger(__name__)
 
-DEATHS_OF_A_WHOLE: Final = 3  # before a message is taken apart
-DEATHS_OF_A_HALF: Final = 1  # it is suspect enough
-DEATHS_OF_THE_LAST: Final = 2  # one picture: before it is blamed, since workers also die of other things
 REDIS_AWAY: Final = redis.exceptions.RedisError
 LONGEST_WAIT_FOR_MODEL_S: Final = 10.0
 
@@ -161,11 +156,11 @@ class Deliveries:
         self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
     ) -> bool:
         """Do one attempt; tells whether the message has its outcome. Else it was given back or replaced."""
-        deaths_left = _deaths_allowed(letter, message) - attempt.deaths
-        if deaths_left <= 0:
+        left = deaths_left(letter, message, attempt.deaths)
+        if left <= 0:
             return self._take_apart(lease, letter, message, attempt)
         too_young_s = self._started + self._settings.witness_after_s - time.monotonic()
-        if deaths_left == 1 and len(message.images) == 1 and too_young_s > 0:
+        if needs_witness(message, left) and too_young_s > 0:
             self._attempts.pause(lease)
             self._give_back(lease, too_young_s)
             return False
@@ -252,9 +247,3 @@ class Deliveries:
             self._leases.give_back(lease.name, pause_s)
         except REDIS_AWAY as error:
             log.warning("the broker is away; the lease will run out", reason=str(error))
-
-
-def _deaths_allowed(letter: Letter, message: ClassifyImages) -> int:
-    if letter.split is None:
-        return DEATHS_OF_A_WHOLE
-    return DEATHS_OF_A_HALF if len(message.images) > 1 else DEATHS_OF_THE_LAST

@@ -120,10 +120,11 @@ def _unfinished(conn: Connection, key: str) -> SweepRecord | None:
         record = SweepRecord.model_validate_json(conn.store.get(key).data)
     except (ObjectNotFound, ValueError):  # one that cannot be read is begun anew
         return None
-    old = datetime.now(UTC) - record.updated_at > A_BREAK
+    if record.done or datetime.now(UTC) - record.updated_at > A_BREAK:
+        return None
     with closing(redis_client(conn.settings.broker)) as client:
-        lost = not any(lane_depths(client, conn.settings.broker).values())
-    return None if record.done or old or lost else record
+        something_waits = any(lane_depths(client, conn.settings.broker).values())
+    return record if something_waits else None
 
 
 def _name(*options: str | None) -> str:

@@ -94,8 +94,8 @@ REMEDIES = (
     Mutant(
         "a message is not taken apart",
         DELIVERIES,
-        "        if deaths_left <= 0:",
-        "        if deaths_left <= -1000:",
+        "        if left <= 0:",
+        "        if left <= -1000:",
         (f"{DEATHS}::test_a_message_of_one_picture_gets_three_tries",),
     ),
     Mutant(

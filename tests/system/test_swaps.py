@@ -1,15 +1,14 @@
 """Pictures in flight while the champion moves. SHOAL_LONG=1: 5,000 pictures, 10 swaps, 3 rollbacks."""
 
-import os
 import threading
 from itertools import count
 
 from producer.client import Producer
 from producer.contracts import ImageRef
 from producer.ulid import ulid_time
+from tests.system.faults.report import LONG
 from tests.system.running_platform import Platform
 
-LONG = os.environ.get("SHOAL_LONG") == "1"
 PICTURES, MOVES = (5000, "ssssRssRsssRs") if LONG else (400, "ssRss")  # s: swap, R: rollback
 AT_ONCE, EVERY_S = 5, 0.1
 DELAY_S = 2.0

@@ -111,6 +111,16 @@ def test_a_broken_off_sweep_begins_anew_if_redis_lost_what_it_had_submitted(
     assert set(waiting(platform)) == {key.replace("/", "_") for key in keys}
 
 
+def test_a_sweep_broken_off_long_ago_begins_anew(platform: Platform, shoal: Shoal) -> None:
+    broken_off(platform)
+    (info,) = platform.store.list(f"{platform.collection}/sweeps/")
+    (record,) = records(platform)
+    long_ago = {**record, "updated_at": "2026-01-01T00:00:00Z"}
+    platform.store.put(info.key, json.dumps(long_ago).encode())
+    assert shoal.json("sweep", *options(platform))["seen"] == 2_300
+    assert len(waiting(platform)) > 2_300, "what was submitted before the break was submitted again"
+
+
 def records(platform: Platform) -> list[dict[str, object]]:
     gets = [Get(info.key) for info in platform.store.list(f"{platform.collection}/sweeps/")]
     found = [item for _, item in platform.store.get_many(gets)]

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from console.guarded_process import GuardedProcess
+from tests.system.faults.report import LONG
 from tests.system.running_platform import Platform, wait_until
 
 ROOT = Path(__file__).parents[3]
 READY = "worker ready"
 LEASE_S = "2"  # of these tests, so that the dead are found soon
-WITNESS_AFTER_S = "10" if os.environ.get("SHOAL_LONG") == "1" else "2"
+WITNESS_AFTER_S = "10" if LONG else "2"
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Valkey is killed and started again on its append-only file, again and again, under load."""
 
 import itertools
-import os
 import re
 import threading
 import time
@@ -19,10 +18,10 @@ from producer.contracts import ImageRef
 from producer.errors import ShoalError
 from producer.settings import ProducerSettings
 from tests.system.conftest import OWN, connected
-from tests.system.faults.report import FaultReport
+from tests.system.faults.report import LONG, FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-RESTARTS = 10 if os.environ.get("SHOAL_LONG") == "1" else 3
+RESTARTS = 10 if LONG else 3
 RESUMES_WITHIN_S = 60.0
 AT_ONCE = 8
 PAUSE_S = 0.05

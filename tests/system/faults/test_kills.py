@@ -12,10 +12,9 @@ from producer.leases import LEASED
 from tests.system.faults.failpoints import POINTS
 from tests.system.faults.fleet import fleet
 from tests.system.faults.load import Load
-from tests.system.faults.report import FaultReport
+from tests.system.faults.report import LONG, FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-LONG = os.environ.get("SHOAL_LONG") == "1"
 PER_POINT = 20 if LONG else 1
 RANDOM_KILLS = 300 if LONG else 4
 STOPS, PICTURES_OF_STOPS = (20, 5_000) if LONG else (2, 500)

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,10 +19,10 @@ from producer.envelope import envelope
 from producer.leases import LEASED
 from tests.system.faults.fleet import Fleet, fleet
 from tests.system.faults.load import Load
+from tests.system.faults.report import LONG
 from tests.system.running_platform import Platform, picture, wait_until
 from tests.unit.producer.test_envelope import MALFORMED
 
-LONG = os.environ.get("SHOAL_LONG") == "1"
 NEIGHBOURS = 255 if LONG else 15
 MUTATIONS = 10_000 if LONG else 300
 HUGE_BYTES = 64 * 1024 * 1024 if LONG else 4 * 1024 * 1024
