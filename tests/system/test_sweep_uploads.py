@@ -10,7 +10,8 @@ import pytest
 from model_store.object_store import Get, StoredObject
 from model_store.results import Results
 from producer.broker import redis_client
-from producer.contracts import ImageRef
+from producer.client import Producer
+from producer.contracts import ClassifyImages, ImageRef
 from tests.system.faults.report import FaultReport
 from tests.system.running_platform import Platform, picture, wait_until
 from tests.system.shoal_command import Shoal
@@ -63,11 +64,15 @@ def test_a_result_counts_where_the_ledger_knows_nothing(platform: Platform, shoa
 def test_a_flush_with_messages_waiting_loses_nothing_once_swept(platform: Platform, shoal: Shoal) -> None:
     platform.promote_tiny_model()
     refs = platform.upload_kinds("flushed", 240)
-    with platform.running("worker", "worker ready"):
-        for at in range(0, len(refs), 6):
-            platform.submit(refs[at : at + 6])
-        with redis_client(platform.broker) as client:
-            client.flushdb()
+    with (
+        platform.running("worker", "worker ready"),
+        Producer(platform.broker) as producer,
+        redis_client(platform.broker) as client,
+    ):
+        for at in range(0, len(refs), 6):  # over one connection: faster than the worker answers
+            images = tuple(refs[at : at + 6])
+            producer.send(ClassifyImages(collection=platform.collection, images=images))
+        client.flushdb()
     swept = shoal.json("sweep", *options(platform))
     assert swept["answered"] + swept["submitted"] == 240
     assert swept["submitted"] > 0, "everything was done before the flush: it shows nothing"
