@@ -155,6 +155,10 @@ class S3Store:
                 outcome[key] = future.result()
             except ShoalError as error:
                 outcome[key] = error
+            except BaseException as error:
+                if not future.done():  # it is this thread that is to end
+                    raise
+                outcome[key] = _panic(key, error)
         return outcome
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
@@ -194,10 +198,14 @@ class S3Store:
         except ShoalError as error:
             return error
         except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
-            return StoreUnavailable(f"the client failed on {wanted.key!r}: {type(error).__name__}: {error}")
+            return _panic(wanted.key, error)
 
     def _get(self, wanted: Get, max_bytes: int) -> StoredObject:
         return self._retry(lambda: self._requests.get(wanted, max_bytes))
+
+
+def _panic(key: str, error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"the client failed on {key!r}: {type(error).__name__}: {error}")
 
 
 def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:

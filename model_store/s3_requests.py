@@ -103,15 +103,21 @@ class S3Requests:
         return self._checked(key, data, done["e_tag"])
 
     def state(self, key: str) -> tuple[str, str | None] | None:
-        """Tell an object's ETag, and which write made it if that was conditional; None if there is none."""
+        """Tell an object's ETag, and which write made it if that was conditional; None if there is none.
 
-        def head() -> tuple[str, str | None]:
+        Reads the object whole: of an answer to HEAD that is cut among its headers nothing is missed.
+        """
+
+        def stated() -> tuple[str, str | None]:
             with boto3_errors(key):
-                found = self._client.head_object(Bucket=self._bucket, Key=key)
-                return found["ETag"].strip('"'), found["Metadata"].get(WRITE)
+                found = self._client.get_object(Bucket=self._bucket, Key=key)
+                with contextlib.closing(found["Body"]) as body:
+                    data = body.read()
+                etag = self._checked(key, data, found["ETag"], found["ContentLength"])
+                return etag, found["Metadata"].get(WRITE)
 
         try:
-            return self._within(key, head)
+            return self._within(key, stated)
         except ObjectNotFound:
             return None
 

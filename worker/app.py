@@ -63,7 +63,7 @@ class WorkerServices(Services):
         tasks.serve_with(context.deliveries)
         signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
         signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
-        context.watchdog.start()
+        context.start_watching()
         context.presence.tell("ready")
         if context.endpoint is not None:
             log.info("health endpoint", url=context.endpoint.url)

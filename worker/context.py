@@ -22,6 +22,7 @@ from worker.decoders import Decoders, enough_memory
 from worker.deliveries import Deliveries
 from worker.health import Health
 from worker.health_endpoint import HealthEndpoint
+from worker.memory_mark import MemoryMark
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.progress import Progress
@@ -89,6 +90,7 @@ class Context:
         outside = Outside(settings, self.models.serving)
         limits = Limits(worker.stall_limit_s, worker.message_limit_s)
         self.watchdog = Watchdog(self.progress, outside, limits, lambda: batcher.busy_since)
+        self.memory_mark = MemoryMark(worker.memory_mark_bytes) if worker.memory_mark_bytes else None
         health = Health(
             outside, self.progress, self.models.serving, lambda: self.presence.state, limits.message_s
         )
@@ -112,9 +114,17 @@ class Context:
         self._leases.close()
         self.presence.close()
 
+    def start_watching(self) -> None:
+        """Begin to look at what should end this process."""
+        self.watchdog.start()
+        if self.memory_mark is not None:
+            self.memory_mark.start()
+
     def close(self) -> None:
         """Finish what is on the device, then let go of everything."""
         self.watchdog.close()
+        if self.memory_mark is not None:
+            self.memory_mark.close()
         if self.endpoint is not None:
             self.endpoint.close()
         self.presence.close()

@@ -22,7 +22,7 @@ from producer.errors import (
 from tests.system.faults.proxy import FaultyProxy
 from tests.system.faults.report import LONG, FaultReport
 
-KINDS = ("latency", "error_500", "error_503", "reset", "cut", "drip", "error_200", "black_hole")
+KINDS = ("latency", "error_500", "error_503", "error_400", "reset", "cut", "drip", "error_200", "black_hole")
 N, N_ODD = (300, 20) if LONG else (40, 4)
 BOUND_S = 120  # far above what any needs; without a limit on whole requests a drip takes 300 s
 

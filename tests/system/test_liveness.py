@@ -13,6 +13,7 @@ from model_store.results import Results
 from producer.broker import redis_client
 from producer.contracts import ImageRef
 from producer.presence import workers
+from tests.system.hanging_worker import GROWS_BY_BYTES
 from tests.system.running_platform import Platform, wait_until
 from tests.system.shoal_command import Shoal
 
@@ -90,6 +91,16 @@ def test_sigterm_shows_what_the_drain_waits_for_and_exits_with_0(platform: Platf
     assert len(draining) >= 2
     assert all(message_id in line for line in draining)
     assert has_result(platform, slow)
+
+
+def test_a_worker_grown_past_its_mark_finishes_what_it_has_and_ends_with_0(platform: Platform) -> None:
+    platform.promote_tiny_model()
+    ref = named(platform, "grow")
+    with hanging_worker(platform, SHOAL_WORKER__MEMORY_MARK_BYTES=str(GROWS_BY_BYTES)) as (process, log):
+        platform.submit([ref])
+        assert process.wait(60) == 0
+    assert "the worker has grown past its mark" in log.read_text()
+    assert has_result(platform, ref)
 
 
 @pytest.mark.parametrize(("message_limit_s", "status"), [("600", 0), ("3", 75)])
