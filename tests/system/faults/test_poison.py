@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import redis
 
+from console.replay import replay
 from model_store.dead_letters import DeadLetters
 from model_store.results import Results
 from producer.broker import CLASSIFY, redis_client
+from producer.client import Producer
 from producer.contracts import ClassifyImages
 from producer.envelope import envelope
 from producer.leases import LEASED
@@ -54,11 +56,19 @@ def test_one_poison_picture_costs_its_neighbours_nothing(platform: Platform, cli
         report = load.settle(f"a picture that kills the worker, among {NEIGHBOURS + 1}", PATIENCE_S)
         wait_until(lambda: nothing_waits(client), 60, "an empty broker")
         assert 0 < workers.deaths <= 12
-    result = Results(platform.store, platform.collection).get(poison.image_id)
+    results = Results(platform.store, platform.collection)
+    result = results.get(poison.image_id)
     assert (result.status, result.error.code if result.error else None) == ("failed", "internal")
     report.faults = {"SIGKILL": workers.deaths}
     report.say()
     assert (report.results, report.lost, report.wrong, report.dead_letters) == (NEIGHBOURS, 0, 0, 1)
+
+    letters = DeadLetters(platform.store, platform.collection)
+    (letter,) = letters.list()
+    with platform.running("worker", "worker ready"), Producer(platform.broker) as producer:  # cause is gone
+        replay(letters, letter.id, producer.send)
+        wait_until(lambda: results.get(poison.image_id).status == "assigned", 60, "the picture replayed")
+    assert dead(platform) == 0
 
 
 def test_malformed_and_mutated_messages_stop_nobody_and_are_all_accounted_for(
