@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from model_store.bundle import REFERENCE
+from model_store.bundle_files import REFERENCE
 from model_store.forgetting import forget
 from model_store.layout import Layout
 from model_store.membership import Membership

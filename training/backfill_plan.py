@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from model_store.bundle import ENCODER, PROBE_TOLERANCE, Bundle
+from model_store.bundle import Bundle
+from model_store.bundle_files import ENCODER, PROBE_TOLERANCE
 from model_store.clusterer import PCA_FILE
 from model_store.manifest import Manifest
 from model_store.membership import name_hashes

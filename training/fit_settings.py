@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from producer.errors import ConfigurationError, TrainingFailed
 from training.augment import Augmentation
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
-from model_store.bundle import ClusterEvent, Lineage
+from model_store.bundle_files import ClusterEvent, Lineage
 from model_store.cluster_names import Heir, heirs
 from producer.ulid import ALPHABET
 

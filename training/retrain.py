@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_history import ClusterHistory
 from model_store.cluster_names import ClusterNames, heirs
 from model_store.erasure import Erasure

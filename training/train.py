@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_store import bundle
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import listed
+from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
@@ -163,7 +162,7 @@ def train(
         clusters=clusters,
         counts=clusterer.counts.tolist(),
     )
-    files[bundle.MODEL_CARD] = card.encode()
+    files[MODEL_CARD] = card.encode()
     manifest = Manifest(
         version=version,
         collection=collection,
@@ -179,7 +178,7 @@ def train(
         parent=parent,
         snapshot=snapshot,
         metrics=metrics,
-        probe_tolerance=bundle.PROBE_TOLERANCE,
+        probe_tolerance=PROBE_TOLERANCE,
         files=listed(files),
     )
     trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment, matched, moved)

@@ -10,7 +10,8 @@ from console.model_diff import place
 from console.output import err, print_json, table
 from console.sources import originals_of_ledger
 from console.store import connection
-from model_store.bundle import CLUSTERS, Bundle, ClusterFile
+from model_store.bundle import Bundle
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_names import Names
 from model_store.layout import AliasName
 from model_store.predictor import best_device

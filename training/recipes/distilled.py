@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
-from model_store.autoencoder import Architecture, to_images
+from model_store.architecture import Architecture
+from model_store.autoencoder import to_images
 from training.augment import Augmentation, augment
 from training.recipes.objective import Batch, Losses, Objective
 from training.teacher_targets import TeacherTargets

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_store.autoencoder import Architecture, Decoder, Encoder
+from model_store.architecture import Architecture
+from model_store.autoencoder import Decoder, Encoder
 from training.augment import Augmentation
 
 Losses = dict[str, Tensor]

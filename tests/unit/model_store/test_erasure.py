@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from model_store.bundle import EXEMPLARS, REFERENCE, listed
+from model_store.bundle_files import EXEMPLARS, REFERENCE, listed
 from model_store.dead_letters import DeadLetters
 from model_store.erasure import Erasure, ErasureRecord
 from model_store.layout import Layout

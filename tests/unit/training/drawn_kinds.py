@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_store.bundle import DECODER, REFERENCE, load_decoder
+from model_store.bundle import load_decoder
+from model_store.bundle_files import DECODER, REFERENCE
 from model_store.preprocess import Preprocess, to_pixels
 from training.corpus import Corpus
 from training.predecessor import Predecessor, view

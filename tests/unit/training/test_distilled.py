@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from training.augment import Augmentation
 from training.fit import FitSettings, embed, fit_autoencoder
 from training.fit_run import Pictures

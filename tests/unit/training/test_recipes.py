@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from producer.errors import ConfigurationError
 from training.augment import Augmentation, augment
 from training.recipes import RECIPES, Batch, recipe

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.bundle import (
+from model_store.bundle import load_decoder
+from model_store.bundle_files import (
     CLUSTERS,
     DECODER,
     ENCODER,
@@ -14,7 +15,6 @@ from model_store.bundle import (
     PROBE,
     REFERENCE,
     SERVING_FILES,
-    load_decoder,
 )
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
 from model_store.exemplars import exemplars_from_bytes
