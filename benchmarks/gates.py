@@ -31,7 +31,8 @@ from training.dataset import from_folder
 from training.predecessor import Predecessor, view
 from training.progress import Silent
 from training.promotion import PromotionPolicy, Verdict, decide
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 
 @dataclass(frozen=True)

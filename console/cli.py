@@ -21,7 +21,7 @@ COMMANDS: Final = MappingProxyType(
         "result": "result",
         "status": "status",
         "train": "train",
-        "retrain": "train",
+        "retrain": "retrain",
         "evaluate": "evaluate",
         "models": "models",
         "backfill": "backfill",

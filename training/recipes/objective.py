@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from model_store.architecture import Architecture
 from model_store.autoencoder import Decoder, Encoder
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 Losses = dict[str, Tensor]
 """Scalars by name; `total` is what is minimised and what early stopping watches."""

@@ -3,7 +3,8 @@ import torch
 
 from model_store.architecture import Architecture
 from producer.errors import ConfigurationError
-from training.augment import Augmentation, augment
+from training.augment import augment
+from training.augmentation import Augmentation
 from training.recipes import RECIPES, Batch, recipe
 from training.recipes.pure import Pure, balanced
 

@@ -27,7 +27,8 @@ from producer.errors import TrainingFailed
 from tests.tiny_model import tiny_pixels
 from training.corpus import Corpus
 from training.progress import Silent
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 N = 90
 ARCHITECTURE = {"widths": (4, 8), "embedding_dim": 8}

@@ -24,7 +24,8 @@ from training.comparison import compare
 from training.corpus import Corpus
 from training.progress import Silent
 from training.promotion import PromotionPolicy, Verdict, decide
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 SHOWN = pictures((0, 1, 2, 3), n_each=40)
 CLEAN = SHOWN.corpus()
