@@ -19,7 +19,7 @@ from training.snapshot import SnapshotSettings, choose, read_originals, referenc
 @pytest.fixture(scope="module")
 def stack(server_programs: None) -> Iterator[Stack]:
     """Servers of this module: to verify is to read a whole bucket, and others leave all sorts in theirs."""
-    with Stack() as servers:
+    with Stack(fsync=False) as servers:
         yield servers
 
 
@@ -92,7 +92,7 @@ def test_retraining_never_fetches_what_was_erased(serving: Platform) -> None:
     refs = serving.upload_kinds("learn", 30)
     serving.results(refs, serving.submit(refs))
     ledger = Ledger(serving.store, serving.collection)
-    wait_until(lambda: len(list(ledger.rows())) == 30, 30, "the ledger")
+    wait_until(lambda: len(list(ledger.rows())) == 30, 60, "the ledger")
     serving.shoal("erase", refs[0].image_id)
     images = Watched({serving.uploads.bucket: serving.uploads}, 1 << 20)
     erased = Tombstones(serving.store, serving.collection).now()

@@ -118,7 +118,7 @@ def test_two_workers_share_a_backlog(platform: Platform, client: "redis.Redis") 
         client.lpush("bulk", *letters(load, 100, 4))
         held = most_held(client, 1.0)
         report = load.settle("a backlog and two workers", PATIENCE_S)
-        wait_until(lambda: sum(shares(workers)) >= 100, 30, "the last line of their logs")
+        wait_until(lambda: sum(shares(workers)) >= 100, 60, "the last line of their logs")
         least = min(shares(workers))
     assert least >= 25  # about 50
     assert held <= 2 * WorkerSettings().threads  # else who starts later finds nothing to do
