@@ -25,7 +25,7 @@ from tests.system.faults.report import LONG
 from tests.system.running_platform import Platform, picture, wait_until
 from tests.unit.producer.test_envelope import MALFORMED
 
-NEIGHBOURS = 255 if LONG else 15
+NEIGHBOURS = 255 if LONG else 7
 MUTATIONS = 10_000 if LONG else 300
 HUGE_BYTES = 64 * 1024 * 1024 if LONG else 4 * 1024 * 1024
 PATIENCE_S = 600.0
@@ -46,7 +46,7 @@ def test_one_poison_picture_costs_its_neighbours_nothing(platform: Platform, cli
     refs = load.refs(NEIGHBOURS)
     for ref in refs:
         load.note(ref)
-    images = (*refs[:9], poison, *refs[9:])
+    images = (*refs[:5], poison, *refs[5:])
     message = ClassifyImages(collection=platform.collection, images=images)
     client.lpush(
         "bulk", envelope(CLASSIFY, message.message_id, message.model_dump(mode="json", exclude_none=True))
