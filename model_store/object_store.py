@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from model_store.byte_budget import ByteBudget
 from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
 
 ANY_SIZE: Final = 1 << 62
@@ -57,11 +58,13 @@ class ObjectStore(Protocol):
         """
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """Read many objects at once; yields (position, object or why not) in the order of arrival.
 
-        An object over `max_bytes` gives TooLarge, unread; a failed `if_match` gives PreconditionFailed.
+        An object over `max_bytes` gives TooLarge, unread; a failed `if_match` gives PreconditionFailed. With
+        a `budget` no bytes are read that do not fit: whoever gets an object gives `len(data)` back when done
+        with it; what was read and is not asked for any more gives it back by itself.
         """
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
@@ -109,11 +112,14 @@ class MemoryStore:
             return self._objects[key]
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore."""
         for position, wanted in enumerate(gets):
-            yield position, self._get_or_error(wanted, max_bytes)
+            found = self._get_or_error(wanted, max_bytes)
+            if budget is not None and isinstance(found, StoredObject):
+                budget.take(len(found.data))
+            yield position, found
 
     def _get_or_error(self, wanted: Get, max_bytes: int) -> StoredObject | ShoalError:
         try:

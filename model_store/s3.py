@@ -20,13 +20,14 @@ from botocore.config import Config
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as FastStore
 
+from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
 from model_store.s3_errors import boto3_errors
 from model_store.s3_requests import S3Requests
 from model_store.settings import StoreSettings
-from producer.errors import ConfigurationError, PreconditionFailed, ShoalError, StoreUnavailable
+from producer.errors import ConfigurationError, PreconditionFailed, ShoalError, StoreUnavailable, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -102,22 +103,29 @@ class S3Store:
 
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""
-        return self._get(Get(key), ANY_SIZE)
+        return self._get(Get(key), ANY_SIZE, None)
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once."""
         waiting = enumerate(gets)
         on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
-        while True:
-            for position, wanted in islice(waiting, self._window - len(on_their_way)):
-                on_their_way[self._pool.submit(self._get_or_error, wanted, max_bytes)] = position
-            if not on_their_way:
-                return
-            done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield on_their_way.pop(future), future.result()
+        try:
+            while True:
+                for position, wanted in islice(waiting, self._window - len(on_their_way)):
+                    future = self._pool.submit(self._get_or_error, wanted, max_bytes, budget)
+                    on_their_way[future] = position
+                if not on_their_way:
+                    return
+                done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
+                while done:  # nor here is what was passed on kept
+                    future = done.pop()
+                    yield on_their_way.pop(future), future.result()
+        finally:
+            for future in on_their_way:  # nobody asks for these any more
+                if not future.cancel() and budget is not None:
+                    future.add_done_callback(partial(_give_back, budget))
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore. After an unclear answer to a conditional write the store is asked whose it is."""
@@ -192,16 +200,46 @@ class S3Store:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def _get_or_error(self, wanted: Get, max_bytes: int) -> StoredObject | ShoalError:
+    def _get_or_error(
+        self, wanted: Get, max_bytes: int, budget: ByteBudget | None
+    ) -> StoredObject | ShoalError:
+        held = None if budget is None else Reservation(budget)
+        found: StoredObject | ShoalError
         try:
-            return self._get(wanted, max_bytes)
+            found = self._get(wanted, max_bytes, held)
         except ShoalError as error:
-            return error
+            found = error
         except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
-            return _panic(wanted.key, error)
+            found = _panic(wanted.key, error)
+        if held is not None:
+            held.keep() if isinstance(found, StoredObject) else held.drop()
+        return found
 
-    def _get(self, wanted: Get, max_bytes: int) -> StoredObject:
-        return self._retry(lambda: self._requests.get(wanted, max_bytes))
+    def _get(self, wanted: Get, max_bytes: int, held: Reservation | None) -> StoredObject:
+        def attempt() -> StoredObject:
+            room = None if held is None else held.begin()
+
+            def admit(size_bytes: int) -> None:
+                if size_bytes > max_bytes:
+                    raise TooLarge(f"{wanted.key} has {size_bytes} bytes, the limit is {max_bytes}")
+                if room is not None:
+                    room(size_bytes)
+
+            return self._requests.get(wanted, admit)
+
+        while True:
+            try:
+                return self._retry(attempt)
+            except NoRoom as full:
+                if held is None:
+                    raise
+                held.wait_for(full.size_bytes)  # with no connection open: it would time out
+
+
+def _give_back(budget: ByteBudget, future: "Future[StoredObject | ShoalError]") -> None:
+    found = future.result()
+    if isinstance(found, StoredObject):
+        budget.give_back(len(found.data))
 
 
 def _panic(key: str, error: BaseException) -> StoreUnavailable:

@@ -6,6 +6,7 @@ import socket
 from functools import lru_cache
 from typing import Final
 
+from model_store.byte_budget import ByteBudget
 from model_store.images import ImageSource
 from model_store.predictor import best_device
 from model_store.registry import Registry
@@ -55,7 +56,7 @@ class Context:
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
-                ImageSource(uploads, worker.max_image_bytes),
+                ImageSource(uploads, worker.max_image_bytes, ByteBudget(worker.bytes_in_flight // 2)),
                 Decoders(
                     settings.decode,
                     worker.decode_processes,

@@ -22,6 +22,12 @@ class WorkerSettings(BaseModel):
     decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
+    bytes_in_flight: int = Field(
+        256 * 1024 * 1024,
+        gt=0,
+        description="half for files fetched and not yet decoded, half for pictures decoded and not yet "
+        "predicted; what does not fit waits",
+    )
     model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
     model_wait_s: float = Field(
