@@ -88,6 +88,9 @@ class ObjectStore(Protocol):
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """List keys with this prefix in order, after `start_after`; streams, page by page."""
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """List what stands between the prefix and the next `/` in any key, each once, in order."""
+
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """Remove an object; removing what is not there is not an error without a condition.
 
@@ -164,6 +167,11 @@ class MemoryStore:
         for key, item in found:
             if key > start_after:
                 yield ObjectInfo(key, len(item.data), item.etag, self._modified_at[key])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore."""
+        below = (info.key.removeprefix(prefix) for info in self.list(prefix))
+        yield from dict.fromkeys(name.partition("/")[0] for name in below if "/" in name)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""

@@ -9,53 +9,19 @@ many are done at once.
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-import boto3
-from botocore.config import Config
-from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.store import S3Store as FastStore
 
 from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
+from model_store.s3_clients import fast_store, s3_client
 from model_store.s3_errors import boto3_errors
 from model_store.s3_requests import S3Requests
 from model_store.settings import StoreSettings
-from producer.errors import ConfigurationError, PreconditionFailed, ShoalError, StoreUnavailable, TooLarge
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-
-def s3_client(settings: StoreSettings) -> "S3Client":
-    """Make the boto3 client: buckets, conditions, listings, presigned URLs."""
-    config = Config(
-        connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.timeout_s,
-        retries={"total_max_attempts": 1},  # model_store.retry tries again
-        max_pool_connections=settings.max_in_flight,
-        s3={"addressing_style": "path"} if settings.endpoint else {},
-    )
-    client: S3Client = _session(settings).client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        config=config,
-        verify=str(settings.ca_file) if settings.ca_file else None,
-    )
-    return client
-
-
-def _session(settings: StoreSettings) -> boto3.Session:
-    access_key, secret_key = settings.keys or (None, None)
-    return boto3.Session(
-        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=settings.region
-    )
+from producer.errors import PreconditionFailed, ShoalError, StoreUnavailable, TooLarge
 
 
 def check_bucket(bucket: str, settings: StoreSettings) -> None:
@@ -96,7 +62,7 @@ class S3Store:
         """
         self.bucket = bucket
         self._client = s3_client(settings)
-        self._requests = S3Requests(bucket, self._client, _fast_store(bucket, settings), settings)
+        self._requests = S3Requests(bucket, self._client, fast_store(bucket, settings), settings)
         self._retry = Retry(settings.max_retries, settings.retry_for_s)
         self._window = settings.max_in_flight
         self._pool = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix=f"s3-{bucket}")
@@ -178,6 +144,15 @@ class S3Store:
             if token is None:
                 return
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore."""
+        token: str | None = None
+        while True:
+            found, token = self._retry(partial(self._requests.folders, prefix, token))
+            yield from found
+            if token is None:
+                return
+
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""
         unclear = False
@@ -244,32 +219,3 @@ def _give_back(budget: ByteBudget, future: "Future[StoredObject | ShoalError]") 
 
 def _panic(key: str, error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"the client failed on {key!r}: {type(error).__name__}: {error}")
-
-
-def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
-    session = _session(settings)
-    if session.get_credentials() is None:
-        raise ConfigurationError(
-            "no servers: no embedded stack runs in this folder (start one with "
-            "`shoal up`), and neither SHOAL_STORE__CREDENTIALS_FILE nor SHOAL_STORE__ACCESS_KEY and "
-            "SHOAL_STORE__SECRET_KEY nor one of AWS's own sources is set"
-        )
-    config: dict[str, Any] = {
-        "region": settings.region,
-        "virtual_hosted_style_request": settings.endpoint is None,
-    }
-    if settings.endpoint is not None:
-        config["endpoint"] = settings.endpoint
-    return FastStore(
-        bucket,
-        config=config,  # type: ignore[arg-type]
-        credential_provider=Boto3CredentialProvider(session),
-        client_options={
-            "allow_http": (settings.endpoint or "").startswith("http:"),
-            **({"root_certificate": settings.ca_file.read_bytes()} if settings.ca_file else {}),
-            "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
-            "timeout": timedelta(seconds=settings.timeout_s),
-            "pool_max_idle_per_host": str(settings.max_in_flight),
-        },
-        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=settings.timeout_s)},
-    )

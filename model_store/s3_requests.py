@@ -141,6 +141,18 @@ class S3Requests:
 
         return self._within(prefix, listed)
 
+    def folders(self, prefix: str, token: str | None) -> tuple[list[str], str | None]:
+        """List up to a thousand folders right under a prefix; gives the token of the next page."""
+        more: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
+
+        def listed() -> tuple[list[str], str | None]:
+            with boto3_errors(prefix):
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", **more)
+                found = [each["Prefix"][len(prefix) : -1] for each in page.get("CommonPrefixes", [])]
+                return found, page["NextContinuationToken"] if page["IsTruncated"] else None
+
+        return self._within(prefix, listed)
+
     def delete(self, key: str, if_match: str | None) -> None:
         """Remove an object; see ObjectStore."""
         condition: dict[str, Any] = {} if if_match is None else {"IfMatch": _quoted(if_match)}

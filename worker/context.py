@@ -21,6 +21,7 @@ from worker.classifier import Classifier
 from worker.dead_letters import WorkersDeadLetters
 from worker.decoders import Decoders, enough_memory
 from worker.deliveries import Deliveries
+from worker.finisher import Finisher
 from worker.health import Health
 from worker.health_endpoint import HealthEndpoint
 from worker.memory_mark import MemoryMark
@@ -52,6 +53,7 @@ class Context:
         self.models = ModelCache(
             per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
+        self.finisher = Finisher(store, self.models.serving)
         batcher = Batcher(worker.max_batch)
         self.classifier = Classifier(
             models=self.models,
@@ -65,7 +67,11 @@ class Context:
                 ),
             ),
             batcher=batcher,
-            recorder=per_collection(lambda name: Recorder(store, name, worker.model_poll_s)),
+            recorder=per_collection(
+                lambda name: Recorder(
+                    store, name, worker.model_poll_s, lambda job_id: self.finisher.touched(name, job_id)
+                )
+            ),
             settings=worker,
         )
         self.deliveries = Deliveries(
@@ -130,6 +136,7 @@ class Context:
             self.endpoint.close()
         self.presence.close()
         self._leases.close()
+        self.finisher.close()
         self.classifier.close()
         for store in self._stores:
             store.close()

@@ -192,7 +192,9 @@ class Deliveries:
         if failed:
             # under an id of its own: done again under the old one, it would take its neighbours' rows
             part_id = derived_ulid(message.message_id, "failed")
-            rest = message.model_copy(update={"message_id": part_id, "images": tuple(failed)})
+            rest = message.model_copy(
+                update={"message_id": part_id, "images": tuple(failed), "part_of": message.whole}
+            )
             self._undertaker.keep(rest, attempt, f"attempts are used up; part of {message.message_id}")
         return True
 

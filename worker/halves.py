@@ -16,10 +16,11 @@ def halves(message: ClassifyImages, whole: str, keyring: Keyring) -> list[bytes]
         keyring: signs them as their sender would.
     """
     middle = len(message.images) // 2
-    return [
-        _envelope(message.model_copy(update={"message_id": new_ulid(), "images": images}), whole, keyring)
+    made = [
+        message.model_copy(update={"message_id": new_ulid(), "images": images, "part_of": message.whole})
         for images in (message.images[:middle], message.images[middle:])
     ]
+    return [_envelope(half, whole, keyring) for half in made]
 
 
 def _envelope(half: ClassifyImages, whole: str, keyring: Keyring) -> bytes:

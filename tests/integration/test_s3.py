@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from console.stack import Stack
 from model_store.byte_budget import ByteBudget
 from model_store.object_store import Get, StoredObject
-from model_store.s3 import S3Store, check_bucket, create_bucket, s3_client
+from model_store.s3 import S3Store, check_bucket, create_bucket
+from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
 from producer.errors import AccessDenied, ConfigurationError, ObjectNotFound, StoreUnavailable, TooLarge
 
