@@ -19,6 +19,7 @@ COMMANDS: Final = MappingProxyType(
         "up": "up",
         "submit": "submit",
         "result": "result",
+        "jobs": "jobs",
         "status": "status",
         "train": "train",
         "retrain": "retrain",
