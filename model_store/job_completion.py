@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.job_index import JobIndex
-from model_store.job_part import Part
+from model_store.job_part import Summary, summary
 from model_store.job_record import INDEX, MANIFEST, JobManifest, JobRecord, PartEntry
+from model_store.job_row import STATUSES
 from model_store.jobs import SUFFIX, Jobs
 from model_store.layout import Layout
 from model_store.manifest import sha256
@@ -22,7 +23,6 @@ from model_store.object_store import ObjectStore, StoredObject
 from producer.errors import ObjectNotFound, PreconditionFailed
 
 ATTEMPTS: Final = 50  # of a compare-and-swap
-STATUSES: Final = ("assigned", "unknown", "rejected", "failed", "erased")
 
 
 class JobCompletion:
@@ -101,18 +101,19 @@ class JobCompletion:
         """Read all parts; None if one is not whole, or they are too few pictures."""
         wanted = sorted(parts) if record.message_ids is None else record.message_ids
         entries: dict[str, PartEntry] = {}
-        seen: dict[str, list[int]] = {}
+        seen: dict[str, NDArray[np.uint64]] = {}
         count = _Count()
-        for message_id, part, data in self._jobs.read_parts(record.job_id, wanted):
+        for message_id, key, data in self._jobs.read_parts(record.job_id, wanted):
+            part = summary(data, key)
             if not part.whole:
                 return None
             entries[message_id] = PartEntry(
                 name=f"part-{message_id}{SUFFIX}",
                 sha256=sha256(data),
                 size_bytes=len(data),
-                rows=len(part.rows),
+                rows=len(part.pictures),
             )
-            seen[message_id] = list(part.rows)
+            seen[message_id] = part.pictures
             count.add(part)
         if len(entries) < len(wanted) or (record.messages is None and count.rows < record.pictures):
             return None
@@ -140,13 +141,12 @@ class _Count:
         self._statuses: list[NDArray[Any]] = []
         self._rank: list[NDArray[Any]] = []
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Summary) -> None:
         """Take the rows of a part in."""
-        rows = list(part.rows.values())
-        self.rows += len(rows)
-        self._pictures.append(np.fromiter(part.rows, np.uint64))
-        self._statuses.append(np.array([STATUSES.index(row["status"]) for row in rows], np.uint8))
-        self._rank.append(np.array([row["generation"] or 0 for row in rows], np.int64))
+        self.rows += len(part.pictures)
+        self._pictures.append(part.pictures)
+        self._statuses.append(part.statuses)
+        self._rank.append(part.generations)
 
     def totals(self) -> dict[str, int]:
         """Give how many pictures have each status that occurs."""

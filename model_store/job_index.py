@@ -25,9 +25,9 @@ class JobIndex:
     names: tuple[str, ...]  # message ids
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[str, Iterable[int]]]) -> "JobIndex":
+    def of(cls, parts: Sequence[tuple[str, NDArray[np.uint64]]]) -> "JobIndex":
         """Make it from message ids, each with the pictures of its part."""
-        each = [np.fromiter(pictures, np.uint64) for _, pictures in parts]
+        each = [pictures for _, pictures in parts]
         pictures = np.concatenate(each) if each else np.empty(0, np.uint64)
         where = np.repeat(np.arange(len(each), dtype=np.uint32), [len(one) for one in each])
         order = np.argsort(pictures, kind="stable")

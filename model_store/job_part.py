@@ -9,15 +9,18 @@ A part is whole when it has a row for every different picture of its message. Th
 be taken apart is filled by the halves. Doing a message again changes nothing, unless a row gets better.
 """
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from model_store.job_row import ERASED, SCHEMA, Row, erased_row, row_of
+from model_store.job_row import ERASED, SCHEMA, STATUSES, Row, erased_row, row_of
 from model_store.membership import name_hashes
 from producer.contracts import ImageRef, Result
 from producer.errors import StoreUnavailable
@@ -45,7 +48,8 @@ class Part:
         metadata = {_SCHEMA_KEY: b"%d" % VERSION, _PICTURES_KEY: b"%d" % self.pictures}
         table = pa.Table.from_pylist(list(self.rows.values()), schema=SCHEMA.with_metadata(metadata))
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
+        # measured: without either a third less CPU, and a fifth smaller
+        pq.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
         return buffer.getvalue()
 
     def with_rows(self, new: "Part") -> "Part":
@@ -85,13 +89,65 @@ def decode(data: bytes, key: str) -> Part:
     Raises:
         StoreUnavailable: it is damaged; says which.
     """
+    with _no_part(key):
+        file = _open(data)
+        rows = {row["picture"]: {**_ABSENT, **row} for row in file.read(use_threads=False).to_pylist()}
+        return Part(_pictures_of(file), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What tells how far a job is: N rows of a part."""
+
+    whole: bool
+    pictures: NDArray[np.uint64]  # (N,)
+    statuses: NDArray[np.uint8]  # (N,), in STATUSES
+    generations: NDArray[np.int64]  # (N,), 0 where no model answered
+
+
+def summary(data: bytes, key: str) -> Summary:
+    """Read only that of a part; a tenth of the work of reading it.
+
+    Raises:
+        StoreUnavailable: it is damaged; says which.
+    """
+    with _no_part(key):
+        file = _open(data)
+        table = file.read(["picture", "status", "generation"], use_threads=False)
+        pictures = table["picture"].to_numpy()
+        statuses = np.array([STATUSES.index(status) for status in table["status"].to_pylist()], np.uint8)
+        generations = table["generation"].fill_null(0).to_numpy()
+        return Summary(len(table) >= _pictures_of(file), pictures, statuses, generations)
+
+
+def rows_with(data: bytes, key: str, wanted: Collection[int]) -> list[Row]:
+    """Read the rows of some pictures, those that are there.
+
+    Raises:
+        StoreUnavailable: the part is damaged; says which.
+    """
+    with _no_part(key):
+        pictures = _open(data).read(["picture"], use_threads=False)["picture"].to_pylist()
+    if set(wanted).isdisjoint(pictures):
+        return []
+    part = decode(data, key)
+    return [part.rows[picture] for picture in wanted if picture in part.rows]
+
+
+@contextlib.contextmanager
+def _no_part(key: str) -> Iterator[None]:
     try:
-        table = pq.read_table(io.BytesIO(data))
-        metadata = table.schema.metadata or {}
-        rows = {row["picture"]: {**_ABSENT, **row} for row in table.to_pylist()}
-        return Part(int(metadata[_PICTURES_KEY]), rows)
+        yield
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise StoreUnavailable(f"{key} is no part of a job: {error}") from error
+
+
+def _open(data: bytes) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(data))
+
+
+def _pictures_of(file: pq.ParquetFile) -> int:
+    return int((file.schema_arrow.metadata or {})[_PICTURES_KEY])
 
 
 def pictures_of(image_ids: Sequence[str]) -> list[int]:

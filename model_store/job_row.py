@@ -7,6 +7,7 @@ import pyarrow as pa
 from producer.contracts import ImageRef, Result
 
 ERASED: Final = "erased"
+STATUSES: Final = ("assigned", "unknown", "rejected", "failed", ERASED)
 SCHEMA: Final = pa.schema(
     [
         ("picture", pa.uint64()),

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from model_store.job_index import JobIndex
-from model_store.job_part import Part, decode
 from model_store.job_record import INDEX, MANIFEST, RECORD, JobManifest, JobRecord
 from model_store.layout import Layout
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -78,14 +77,14 @@ class Jobs:
         infos = self._store.list(prefix)
         return {info.key.removeprefix(prefix).removesuffix(SUFFIX): info.etag for info in infos}
 
-    def read_parts(self, job_id: str, message_ids: Sequence[str]) -> Iterator[tuple[str, Part, bytes]]:
-        """Read parts, in no order: message id, rows, bytes. Those that are not there are left out."""
+    def read_parts(self, job_id: str, message_ids: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
+        """Read parts, in no order: message id, key, bytes. Those that are not there are left out."""
         for start in range(0, len(message_ids), PARTS_AT_ONCE):
             some = message_ids[start : start + PARTS_AT_ONCE]
             keys = [self._layout.job_part(job_id, message_id) for message_id in some]
             for position, found in self._store.get_many(map(Get, keys)):
                 if isinstance(found, StoredObject):
-                    yield some[position], decode(found.data, keys[position]), found.data
+                    yield some[position], keys[position], found.data
                 elif not isinstance(found, ObjectNotFound):
                     raise found
 

@@ -6,7 +6,7 @@ parts.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from model_store.job_part import pictures_of
+from model_store.job_part import pictures_of, rows_with
 from model_store.job_row import result_of
 from model_store.jobs import Jobs
 from model_store.object_store import ObjectStore
@@ -47,6 +47,6 @@ class Latest:
             parts = sorted(self._jobs.index(job_id).parts_with(wanted))
         except ObjectNotFound:
             parts = list(self._jobs.parts(job_id))
-        for _, part, _ in self._jobs.read_parts(job_id, parts):
-            rows = (part.rows[picture] for picture in wanted if picture in part.rows)
-            yield from filter(None, (result_of(row, self._collection) for row in rows))
+        for _, key, data in self._jobs.read_parts(job_id, parts):
+            found = (result_of(row, self._collection) for row in rows_with(data, key, wanted))
+            yield from (result for result in found if result is not None)

@@ -71,6 +71,7 @@ class Channel(stock.Channel):
     """Takes messages under a lease, and rings the bell when it sends one."""
 
     QoS = QoS
+    body_encoding = None  # type: ignore[assignment] # JSON in JSON: a fifth smaller than kombu's base64, and read as well
     leases: Leases  # of whoever consumes
     tasks: tuple[str, ...] = ()  # that are done here
     from_transport_options = (*stock.Channel.from_transport_options, "leases", "tasks")  # type: ignore[assignment]

@@ -1,7 +1,6 @@
 import contextlib
 import json
 import time
-from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -54,7 +53,7 @@ def envelopes(wire: "redis.Redis", queue: str) -> list[dict[str, Any]]:
 
 
 def bodies(wire: "redis.Redis", queue: str) -> list[bytes]:
-    return [b64decode(envelope["body"]) for envelope in envelopes(wire, queue)]
+    return [envelope["body"].encode() for envelope in envelopes(wire, queue)]
 
 
 def messages(wire: "redis.Redis", queue: str) -> list[ClassifyImages]:
@@ -69,7 +68,7 @@ def test_acknowledged_reference_lies_in_redis_as_the_designs_message(
 
         (envelope,) = envelopes(wire, "interactive")
 
-    args, kwargs, _ = json.loads(b64decode(envelope["body"]))
+    args, kwargs, _ = json.loads(envelope["body"])
     assert envelope["content-type"] == "application/json"
     assert (envelope["headers"]["task"], envelope["headers"]["id"]) == ("shoal.classify.v1", message_id)
     assert args == []
@@ -243,3 +242,15 @@ def test_a_whole_message_that_no_worker_would_read_is_refused(
         producer.send(ClassifyImages(images=tuple(images)))
 
     assert wire.llen("interactive") == 0
+
+
+def test_a_message_full_of_quotes_is_not_too_long_to_be_read(
+    broker: BrokerSettings, wire: "redis.Redis"
+) -> None:
+    hard = [ImageRef(image_id=f"img_{i}", bucket="uploads", key='\\"' * 500) for i in range(100)]
+    with Producer(broker) as producer:
+        producer.submit_many(hard)
+
+    letters = [read(str(raw).encode(), (CLASSIFY,)) for raw in wire.lrange("interactive", 0, -1)]
+
+    assert sum(len(letter.fields["images"]) for letter in letters) == 100

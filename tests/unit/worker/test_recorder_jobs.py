@@ -6,6 +6,7 @@ import pytest
 from model_store.cluster_names import ClusterNames
 from model_store.erasure import Erasure
 from model_store.job_completion import JobCompletion
+from model_store.job_part import decode
 from model_store.job_row import result_of
 from model_store.jobs import Jobs
 from model_store.latest import Latest
@@ -54,8 +55,8 @@ def rows(store: MemoryStore) -> dict[str, list[str]]:
     """Image ids by part; an erased one as its status."""
     jobs = Jobs(store, "cats")
     return {
-        message_id: sorted(row["image_id"] or row["status"] for row in part.rows.values())
-        for message_id, part, _ in jobs.read_parts("job-1", list(jobs.parts("job-1")))
+        message_id: sorted(row["image_id"] or row["status"] for row in decode(data, key).rows.values())
+        for message_id, key, data in jobs.read_parts("job-1", list(jobs.parts("job-1")))
     }
 
 
@@ -133,8 +134,8 @@ def test_names_that_people_gave_stand_in_the_rows(store: MemoryStore) -> None:
     ClusterNames(store, "cats").name("c_b", "invoices")
     record(store, message("a"))
     jobs = Jobs(store, "cats")
-    [(_, part, _)] = jobs.read_parts("job-1", list(jobs.parts("job-1")))
-    [result] = [result_of(row, "cats") for row in part.rows.values()]
+    [(_, key, data)] = jobs.read_parts("job-1", list(jobs.parts("job-1")))
+    [result] = [result_of(row, "cats") for row in decode(data, key).rows.values()]
     assert result is not None
     assert result.cluster == Cluster(id="c_b", name="invoices", index=1)
 
