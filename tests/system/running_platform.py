@@ -178,6 +178,11 @@ class Platform:
             futures = [producer.submit(ref, collection=self.collection) for ref in refs]
         return min(future.result() for future in futures)
 
+    def submit_job(self, refs: list[ImageRef], job_id: str) -> None:
+        """Submit through Producer, as messages of a job on the bulk lane."""
+        with Producer(self.broker) as producer:
+            producer.submit_many(refs, collection=self.collection, lane="bulk", job_id=job_id)
+
     def send(self, message: ClassifyImages) -> None:
         with Producer(self.broker) as producer:
             producer._publish(message)
