@@ -105,7 +105,7 @@ class JobCompletion:
         count = _Count()
         for message_id, key, data in self._jobs.read_parts(record.job_id, wanted):
             part = summary(data, key)
-            if not part.whole:
+            if not part.whole and old is None:  # a sealed one to which a late half came stays in the manifest
                 return None
             entries[message_id] = PartEntry(
                 name=f"part-{message_id}{SUFFIX}",

@@ -1,5 +1,6 @@
 """Writes the parts of jobs: created once, then only filled up or bettered."""
 
+import contextlib
 from typing import Final
 
 from model_store.job_completion import JobCompletion
@@ -44,4 +45,22 @@ class JobParts:
                 continue
             self._completion.renew(job_id)
             return
+        raise PreconditionFailed(f"{key} kept changing")
+
+    def seal(self, job_id: str, message_id: str) -> None:
+        """Take a part as whole with the rows that it has, none if it is not there: no more will come."""
+        key = self._layout.job_part(job_id, message_id)
+        for _ in range(ATTEMPTS):
+            try:
+                present = self._store.get(key)
+                part = decode(present.data, key)
+                self._store.put(key, Part(len(part.rows), part.rows).encode(), if_match=present.etag)
+            except ObjectNotFound:
+                with contextlib.suppress(PreconditionFailed):
+                    self._store.put(key, Part(0, {}).encode(), create_only=True)
+                    return
+            except PreconditionFailed:
+                continue
+            else:
+                return
         raise PreconditionFailed(f"{key} kept changing")

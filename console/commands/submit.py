@@ -48,6 +48,10 @@ def submit(
     job: Annotated[
         str | None, typer.Option(help="with --bulk: name of the job; by default it follows from the source")
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--resend", help="with --bulk, after Redis was lost: submit the pictures without a row"),
+    ] = False,
     prefix: Annotated[str, typer.Option(help="of the keys of uploaded files")] = "cli/",
     wait: Annotated[bool, typer.Option(help="show the results when they are there")] = False,
     patience_s: Annotated[
@@ -66,6 +70,7 @@ def submit(
             collection=collection,
             prefix=prefix,
             job=job,
+            again=again,
             wait=wait,
             patience_s=patience_s,
             as_json=as_json,

@@ -9,11 +9,13 @@ import typer
 
 from console.bulk import BulkSubmission, job_id_for
 from console.bulk_folder import Folder
+from console.bulk_resend import resend
 from console.bulk_source import BulkSource, CsvManifest, StoredPictures
 from console.commands.jobs import say_state
 from console.job_watch import JobWatch
 from console.output import Bars, err, print_json
 from console.store import Connection, connection
+from model_store.job_parts import JobParts
 from model_store.jobs import Jobs
 from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
@@ -29,6 +31,7 @@ def submit_bulk(
     collection: str,
     prefix: str,
     job: str | None,
+    again: bool,
     wait: bool,
     patience_s: float,
     as_json: bool,
@@ -47,7 +50,7 @@ def submit_bulk(
         if isinstance(source, CsvManifest) and source.unused:
             bars.note(f"columns that are not used: {', '.join(source.unused)}")
         job_id = job or job_id_for(collection, source)
-        _submitted(conn, bars, job_id, collection, source)
+        _submitted(conn, bars, job_id, collection, source, again=again)
         watch = JobWatch(conn.store, collection)
         state = watch.state(job_id)
         if wait and state.manifest is None:
@@ -71,21 +74,27 @@ def submit_bulk(
         raise typer.Exit(1)
 
 
-def _submitted(conn: Connection, bars: Bars, job_id: str, collection: str, source: BulkSource) -> None:
+def _submitted(
+    conn: Connection, bars: Bars, job_id: str, collection: str, source: BulkSource, *, again: bool
+) -> None:
     with Producer(conn.settings.broker) as producer:
         work = BulkSubmission(
             Jobs(conn.store, collection), producer.send, on_progress=bars.advance, on_wait=bars.note
         )
         held = work.begin(job_id, collection, source)
-        if held.record.state == "closed":
+        if held.record.state == "closed" and not again:
             bars.note(f"the job {job_id} was submitted before; another --job submits it anew")
             return
-        if held.record.pictures:
+        if held.record.pictures and not again:
             bars.note(f"the job {job_id} goes on after {held.record.pictures} pictures")
         bars.stage("submit", source.total)
         bars.advance(held.record.pictures)
         try:
-            work.run(held, source)
+            if again:
+                parts = JobParts(conn.store, collection)
+                resend(held, source, Jobs(conn.store, collection), parts, work)
+            else:
+                work.run(held, source)
         except (BrokerUnavailable, StoreUnavailable) as error:
             raise type(error)(f"{error}. What was submitted stays: the same command goes on") from error
         except (KeyboardInterrupt, SystemExit):

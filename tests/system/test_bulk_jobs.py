@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ from producer.contracts import ImageRef
 from producer.errors import ObjectNotFound
 from tests.system.faults.fleet import fleet
 from tests.system.running_platform import ROOT, Platform, picture, wait_until
+from tests.system.shoal_command import Shoal
 
+Ask = Callable[..., Any]
 WORKER = ("worker", "worker ready")
+
+
+@pytest.fixture
+def ask(platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Runs a command on this test's collection; gives its JSON."""
+    shoal = Shoal(platform, monkeypatch, capsys)
+    return lambda *arguments: shoal.json(*arguments, "--collection", platform.collection)
 
 
 @pytest.fixture
@@ -79,39 +89,39 @@ def test_a_job_survives_kills_of_the_submitter_and_of_the_worker(platform: Platf
     assert {row["status"] for row in rows(platform, "j")} <= {"assigned", "unknown"}
 
 
-def test_a_job_that_is_done_is_found_by_result_sweep_and_erase_and_not_done_again(platform: Platform) -> None:
+def test_a_job_that_is_done_is_found_by_result_sweep_and_erase_and_not_done_again(
+    platform: Platform, ask: Ask
+) -> None:
     platform.promote_tiny_model()
     refs = platform.upload_kinds("job", 300)
     file = str(manifest_csv(platform, refs))
     with platform.running(*WORKER):
-        done = platform.shoal("submit", "--bulk", file, "--wait", "--patience-s", "120")
+        done = ask("submit", "--bulk", file, "--wait", "--patience-s", "120")
     job_id = done["job_id"]
-    again = platform.shoal("submit", "--bulk", file)
+    again = ask("submit", "--bulk", file)
     assert (again["job_id"], again["state"], again["messages"]) == (job_id, "complete", 2)
     with redis_client(platform.broker) as client:
         assert lane_depths(client, platform.broker)["bulk"] == 0
     assert list(Results(platform.store, platform.collection).get_many(ref.image_id for ref in refs)) == []
 
-    answer = platform.shoal("result", refs[7].image_id)
+    answer = ask("result", refs[7].image_id)
     assert (answer["image_id"], answer["message_id"]) == (refs[7].image_id, answer["message_id"])
-    swept = platform.shoal("sweep", "--prefix", f"{platform.collection}/", "--image-id", "key")
+    swept = ask("sweep", "--prefix", f"{platform.collection}/", "--image-id", "key")
     assert (swept["answered"], swept["submitted"]) == (300, 0)
-    platform.shoal("erase", refs[7].image_id)
-    assert platform.shoal("erase", "--verify", refs[7].image_id)["named_by"] == []
-    shown = platform.shoal("jobs", "show", job_id)
+    ask("erase", refs[7].image_id)
+    assert ask("erase", "--verify", refs[7].image_id)["named_by"] == []
+    shown = ask("jobs", "show", job_id)
     assert shown["manifest"]["totals"]["erased"] == 1
     assert sum(row["image_id"] is None for row in rows(platform, job_id)) == 1
 
 
-def test_a_single_upload_is_answered_before_a_backlog_of_bulk_ends(platform: Platform) -> None:
+def test_a_single_upload_is_answered_before_a_backlog_of_bulk_ends(platform: Platform, ask: Ask) -> None:
     platform.promote_tiny_model()
     data = picture(0, 0)
     keys = [f"{platform.collection}/many/{n}.png" for n in range(2_000)]
     platform.uploads.put_many(dict.fromkeys(keys, data))
     single = platform.upload(f"{platform.collection}/single.png", picture(1, 1))
-    platform.shoal(
-        "submit", "--bulk", f"s3://{platform.uploads.bucket}/{platform.collection}/many/", "--job", "j"
-    )
+    ask("submit", "--bulk", f"s3://{platform.uploads.bucket}/{platform.collection}/many/", "--job", "j")
     with platform.running(*WORKER, SHOAL_WORKER__THREADS="1"):
         wait_until(lambda: bool(Jobs(platform.store, platform.collection).parts("j")), 120, "a part")
         platform.results([single], platform.submit([single]), patience_s=60)
@@ -120,15 +130,17 @@ def test_a_single_upload_is_answered_before_a_backlog_of_bulk_ends(platform: Pla
         wait_until(lambda: complete(platform, "j") is not None, 120, "the worker completes the job by itself")
 
 
-def test_a_platforms_own_job_is_complete_once_somebody_says_how_large_it_is(platform: Platform) -> None:
+def test_a_platforms_own_job_is_complete_once_somebody_says_how_large_it_is(
+    platform: Platform, ask: Ask
+) -> None:
     platform.promote_tiny_model()
     refs = platform.upload_kinds("own", 20)
     with platform.running(*WORKER):
         platform.submit_job(refs, "own-job")
-        wait_until(lambda: platform.shoal("jobs", "show", "own-job", status=0)["parts"] > 0, 60, "a part")
-        platform.shoal("jobs", "close", "own-job", "--pictures", "20")
-        waited = platform.shoal("jobs", "wait", "own-job")
+        wait_until(lambda: ask("jobs", "show", "own-job")["parts"] > 0, 60, "a part")
+        ask("jobs", "close", "own-job", "--pictures", "20")
+        waited = ask("jobs", "wait", "own-job")
     assert waited["manifest"]["pictures"] == 20
-    listed = platform.shoal("jobs", "list")
+    listed = ask("jobs", "list")
     assert [(job["job_id"], job["state"]) for job in listed["jobs"]] == [("own-job", "complete")]
     assert json.dumps(listed).count("part-") == 0

@@ -5,12 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from console.bulk import BulkSubmission, job_id_for
+from console.bulk_resend import resend
 from console.bulk_source import BulkPage
 from model_store.erasure import Erasure
+from model_store.job_completion import JobCompletion
+from model_store.job_part import part_of
+from model_store.job_parts import JobParts
 from model_store.job_record import JobRecord
 from model_store.jobs import Jobs
 from model_store.object_store import MemoryStore
-from producer.contracts import ClassifyImages, ImageRef
+from producer.contracts import ClassifyImages, ImageRef, Result
 from producer.errors import BrokerUnavailable, ConfigurationError, QueueFull
 
 
@@ -121,3 +125,67 @@ def test_a_jobs_name_follows_from_its_collection_and_source() -> None:
     assert job_id_for("cats", Numbers()) == job_id_for("cats", Numbers())
     assert job_id_for("cats", Numbers()) != job_id_for("dogs", Numbers())
     assert JobRecord(job_id=job_id_for("cats", Numbers()), collection="cats").job_id.startswith("test-")
+
+
+def answered(store: MemoryStore, message: ClassifyImages, n: int | None = None) -> None:
+    """Leave what a worker leaves of a message, or of its first half."""
+    refs = message.images[:n]
+    results = [
+        Result(image_id=ref.image_id, collection="cats", status="failed", message_id=message.message_id)
+        for ref in refs
+    ]
+    part = part_of(message.message_id, message.whole.pictures, refs, results, [])
+    JobParts(store, "cats").save("job", message.message_id, part)
+
+
+def resent(store: MemoryStore, lane: Lane) -> JobRecord:
+    jobs = Jobs(store, "cats")
+    work = BulkSubmission(jobs, lane.send)
+    return resend(jobs.record("job"), Numbers(), jobs, JobParts(store, "cats"), work)
+
+
+def test_after_a_loss_exactly_the_pictures_without_a_row_are_sent_again(store: MemoryStore) -> None:
+    lane, second = Lane(), Lane()
+    submit(store, lane)
+    answered(store, lane.messages[0])
+    answered(store, lane.messages[2], 100)  # the other half was lost
+    record = resent(store, second)
+    rest = {ref.image_id for message in second.messages for ref in message.images}
+    assert rest == {f"{page}-{i}" for page in range(3) for i in range(300)} - {
+        ref.image_id for ref in (*lane.messages[0].images, *lane.messages[2].images[:100])
+    }
+    assert JobCompletion(store, "cats").settle("job") is None
+    for message in second.messages:
+        answered(store, message)
+    manifest = JobCompletion(store, "cats").settle("job")
+    assert manifest is not None
+    assert (record.state, manifest.pictures, manifest.totals) == ("closed", 900, {"failed": 900})
+
+
+def test_what_was_not_lost_after_all_does_no_harm(store: MemoryStore) -> None:
+    lane, second = Lane(), Lane()
+    submit(store, lane)
+    resent(store, second)
+    for message in (*lane.messages, *second.messages):
+        answered(store, message)
+    manifest = JobCompletion(store, "cats").settle("job")
+    assert manifest is not None
+    assert manifest.pictures == 900
+
+
+def test_a_job_that_lost_nothing_is_left_as_it_is(store: MemoryStore) -> None:
+    lane, second = Lane(), Lane()
+    submit(store, lane)
+    for message in lane.messages:
+        answered(store, message)
+    assert resent(store, second) == Jobs(store, "cats").record("job").record
+    assert second.messages == []
+
+
+def test_a_job_that_is_not_submitted_whole_is_not_resent(store: MemoryStore) -> None:
+    lane = Lane()
+    lane.room = 3
+    with pytest.raises(BrokerUnavailable):
+        submit(store, lane)
+    with pytest.raises(ConfigurationError, match="leave out --resend"):
+        resent(store, Lane())
