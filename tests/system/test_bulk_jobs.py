@@ -137,7 +137,8 @@ def test_a_platforms_own_job_is_complete_once_somebody_says_how_large_it_is(
     refs = platform.upload_kinds("own", 20)
     with platform.running(*WORKER):
         platform.submit_job(refs, "own-job")
-        wait_until(lambda: ask("jobs", "show", "own-job")["parts"] > 0, 60, "a part")
+        wait_until(lambda: bool(Jobs(platform.store, platform.collection).parts("own-job")), 60, "a part")
+        assert ask("jobs", "show", "own-job")["state"] == "open"
         ask("jobs", "close", "own-job", "--pictures", "20")
         waited = ask("jobs", "wait", "own-job")
     assert waited["manifest"]["pictures"] == 20
