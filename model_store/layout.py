@@ -24,6 +24,7 @@
   backfills/{generation}.json                   answers renewed after a promotion; compare-and-swap
   runs/{slot}/corpus.parquet                    what it reads, while it runs
   runs/{slot}/checkpoint-{attempt}.safetensors  how far it is, while it runs
+  runs/train-{digest}/checkpoint.safetensors    how far a `shoal train` on this corpus with these settings is
   drift.json                                    the latest reading, and since when there is an alarm
   sweeps/{name}.json                            how far a sweep of the uploads has come
 .shoal/probe/                                   scratch of the start-up probes (exclusion.py)

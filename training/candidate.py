@@ -43,9 +43,10 @@ class Candidates:
         champion: Alias | None,
         reread: Reread,
         *,
-        version: str,
         taken: Collection[str],
         checkpoints: Checkpoints,
+        version: str | None = None,
+        source: str = "ledger",
     ) -> tuple[Trained, Verdict]:
         """Train one and judge it; the verdict stands in its manifest too.
 
@@ -53,9 +54,10 @@ class Candidates:
             corpus: decoded with `settings.preprocess`.
             champion: that it may succeed, if there is one.
             reread: decodes the corpus anew, for a champion with another preprocess.
-            version: its name.
             taken: ids of clusters that earlier models had.
             checkpoints: where the fit leaves its state, and finds that of an earlier attempt.
+            version: its name; by default one that chance makes.
+            source: of the corpus: folder, npy or ledger.
 
         Raises:
             TrainingFailed: too few pictures, or the loss is no longer finite.
@@ -67,7 +69,7 @@ class Candidates:
             corpus,
             settings,
             self.progress,
-            source="ledger",
+            source=source,
             collection=self.registry.collection,
             parent=champion.version if champion else None,
             predecessor=predecessor,
@@ -102,4 +104,5 @@ class Candidates:
             return load_predecessor(self.registry, champion, corpus, self.settings.preprocess, reread, device)
         except BundleInvalid as error:
             log.warning("the champion may not serve, and is not compared", reason=str(error))
+            self.progress.note("the champion cannot be compared with: all clusters are new")
             return None

@@ -3,12 +3,14 @@
 One safetensors object, no pickle: tensors by name, and everything else as JSON in its header.
 Where it lies and how often it is written the `Checkpoints` at hand decide; `RunCheckpoints` keeps them in
 the store beside the run, one object per attempt, so that a trainer that was thought dead overwrites nothing.
+Those of a command that a person gives are in `command_checkpoints.py`.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -68,16 +70,13 @@ class Checkpoints(Protocol):
         """Give the latest state that was saved for the same purpose, if there is one."""
 
 
-class RunCheckpoints:
-    """Checkpoints of one attempt at a run, in the store."""
+class TimedCheckpoints(ABC):
+    """Keeps a state every so often, with the digest of what it is for; where, its children decide."""
 
-    def __init__(self, store: ObjectStore, collection: str, slot: str, attempt: int, every_s: float) -> None:
-        self._store = store
-        self._layout, self._slot = Layout(collection), slot
-        self._attempt = attempt
+    def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._saved_at = time.monotonic()
-        self._purpose = ""
+        self._digest = ""
 
     def due(self) -> bool:
         """See Checkpoints."""
@@ -85,33 +84,63 @@ class RunCheckpoints:
 
     def save(self, state: FitState) -> None:
         """See Checkpoints."""
-        self._saved_at = time.monotonic()
-        data = FitState(state.tensors, {**state.facts, "purpose": self._purpose}).to_bytes()
+        data = FitState(state.tensors, {**state.facts, "purpose": self._digest}).to_bytes()
         try:
-            self._store.put(self._key(self._attempt), data)
-        except TransientError as error:
+            self._write(data)
+        except (TransientError, OSError) as error:
             log.warning("a checkpoint could not be kept", reason=str(error))
+        self._saved_at = time.monotonic()
 
     def load(self, purpose: str) -> FitState | None:
         """See Checkpoints. The purpose names corpus and settings: those of another are not continued."""
-        self._purpose = hashlib.sha256(purpose.encode()).hexdigest()
-        for nth in range(self._attempt, 0, -1):
+        self._digest = hashlib.sha256(purpose.encode()).hexdigest()
+        for where, data in self._found():
             try:
-                state = FitState.from_bytes(self._store.get(self._key(nth)).data)
-            except ObjectNotFound:
-                continue
+                state = FitState.from_bytes(data)
             except ValueError as error:
-                log.warning("a checkpoint cannot be read and is passed over", attempt=nth, reason=str(error))
+                log.warning("a checkpoint cannot be read and is passed over", at=where, reason=str(error))
                 continue
-            if state.facts.get("purpose") == self._purpose:
+            if state.facts.get("purpose") == self._digest:
                 return state
-            log.warning("a checkpoint is of another corpus or other settings", attempt=nth)
+            log.warning("a checkpoint is of another corpus or other settings", at=where)
         return None
 
-    def _key(self, nth: int) -> str:
-        return self._layout.run_file(self._slot, f"checkpoint-{nth}.safetensors")
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove what is kept: it is not needed any more."""
+
+    @abstractmethod
+    def _write(self, data: bytes) -> None:
+        """Keep these bytes; those before may go."""
+
+    @abstractmethod
+    def _found(self) -> Iterator[tuple[str, bytes]]:
+        """Give what may be kept, latest first, with where it lies."""
+
+
+class RunCheckpoints(TimedCheckpoints):
+    """Checkpoints of one attempt at a run, in the store."""
+
+    def __init__(self, store: ObjectStore, collection: str, slot: str, attempt: int, every_s: float) -> None:
+        super().__init__(every_s)
+        self._store = store
+        self._layout, self._slot = Layout(collection), slot
+        self._attempt = attempt
 
     def clear(self) -> None:
         """Remove those of all attempts."""
         for nth in range(1, self._attempt + 1):
             self._store.delete(self._key(nth))
+
+    def _write(self, data: bytes) -> None:
+        self._store.put(self._key(self._attempt), data)
+
+    def _found(self) -> Iterator[tuple[str, bytes]]:
+        for nth in range(self._attempt, 0, -1):
+            try:
+                yield self._key(nth), self._store.get(self._key(nth)).data
+            except ObjectNotFound:
+                continue
+
+    def _key(self, nth: int) -> str:
+        return self._layout.run_file(self._slot, f"checkpoint-{nth}.safetensors")

@@ -12,6 +12,7 @@ number of threads give the same weights. The caller's random state is left as it
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ from training.checkpoint import Checkpoints
 from training.fit_run import EpochReport, OnEpoch, OnStep, Pictures, Run
 from training.fit_settings import FitSettings, plan_steps
 from training.recipes import recipe
+
+OnResume = Callable[[int], None]
 
 __all__ = ["EpochReport", "FitSettings", "FittedAutoencoder", "embed", "fit_autoencoder"]
 
@@ -38,6 +41,7 @@ class FittedAutoencoder:
     seconds: float
     device: str
     stopped_early: bool
+    resumed_at: int = 0  # steps that an earlier attempt had done
 
 
 def fit_autoencoder(
@@ -52,6 +56,7 @@ def fit_autoencoder(
     start: tuple[Encoder, Decoder] | None = None,
     checkpoints: Checkpoints | None = None,
     purpose: str = "",
+    on_resume: OnResume | None = None,
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -64,9 +69,10 @@ def fit_autoencoder(
         on_epoch: called after each epoch; an exception raised in it ends the run.
         on_step: called after each step with steps done and steps planned.
         start: weights to begin with, of the same architecture; default: random ones.
-        checkpoints: where to leave the state after an epoch when one is due, and where an earlier attempt
-            left its own: then the fit goes on from there, to the weights that it would have given unbroken.
+        checkpoints: where to leave the state when that is due, and where an earlier attempt left its own:
+            then the fit goes on from there, to the weights that it would have given unbroken.
         purpose: what the fit is of; a checkpoint of something else is not continued.
+        on_resume: called with the steps that an earlier attempt had done, if there was one.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -81,7 +87,7 @@ def fit_autoencoder(
         _rows("validation", validation, validation_rows, settings),
     )
     plan = plan_steps(len(chosen[0]), settings)
-    device = settings.torch_device()
+    device, resumed_at = settings.torch_device(), 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
         objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
@@ -97,10 +103,15 @@ def fit_autoencoder(
             state = checkpoints.load(f"{purpose} {settings.model_dump_json()} {torch.__version__}")
             if state is not None:
                 run.restore(state)
+                resumed_at = run.steps_done
+                if on_resume:
+                    on_resume(resumed_at)
         history, stopped_early = run.train(on_epoch, on_step, checkpoints)
     kept = objective.cpu().eval()
     seconds = time.perf_counter() - started
-    return FittedAutoencoder(kept.encoder, kept.decoder, history, seconds, device.type, stopped_early)
+    return FittedAutoencoder(
+        kept.encoder, kept.decoder, history, seconds, device.type, stopped_early, resumed_at
+    )
 
 
 def embed(

@@ -20,6 +20,7 @@ from training.recipes import Batch, Losses, Objective
 LEAST_SCHEDULE = 20  # steps; a tenth of ten is a warm-up of one, by which torch divides by zero
 
 MAX_GRADIENT_NORM = 5.0  # only a burst is cut; ordinary steps stay under it
+CHECKED_EVERY = 100  # steps after which a loss is looked at: an epoch may have thousands
 LEAST_GAIN = 1e-3  # share of the best validation loss by which a better one must be better
 
 MeanLosses = dict[str, float]
@@ -95,6 +96,8 @@ class Run:
         self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, n_steps, pct_start=0.1)
         self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
+        self.losses = list[Losses]()  # of the steps of the epoch that is under way
+        self.seconds = 0.0  # of an earlier attempt
         self.best, self.history = Best(), list[EpochReport]()
 
     def train(
@@ -109,21 +112,24 @@ class Run:
             TrainingFailed: a loss is not finite.
         """
         best, history = self.best, self.history
-        started = time.perf_counter() - (history[-1].seconds if history else 0.0)
+        started = time.perf_counter() - self.seconds
         while len(history) < self.plan.n_epochs and not self._on_a_plateau():
-            train, validation = self._epoch(on_step), self._validate()
-            seconds = time.perf_counter() - started
-            history.append(EpochReport(len(history) + 1, self.plan.n_epochs, train, validation, seconds))
+            for _ in range(len(self.losses), self.plan.steps_per_epoch):
+                if checkpoints is not None and checkpoints.due():
+                    self.seconds = time.perf_counter() - started
+                    checkpoints.save(self.state())
+                self._take_step(on_step)
+            train, validation = self._means(self.losses), self._validate()
+            self.losses, self.seconds = [], time.perf_counter() - started
+            history.append(EpochReport(len(history) + 1, self.plan.n_epochs, train, validation, self.seconds))
             best.see(validation["total"], self.objective)
             if on_epoch:
                 on_epoch(history[-1])
-            if checkpoints is not None and checkpoints.due():
-                checkpoints.save(self.state())
         self.objective.load_state_dict(best.weights)
         return history, len(history) < self.plan.n_epochs
 
     def state(self) -> FitState:
-        """Give everything that the run needs to go on after the last whole epoch."""
+        """Give everything that the run needs to go on after the last step."""
         tensors = {f"network.{name}": tensor for name, tensor in self.objective.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.weights.items()}
         optimiser = self.optimiser.state_dict()
@@ -132,8 +138,12 @@ class Run:
         tensors["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.losses:
+            names = self.losses[0]
+            tensors |= {f"losses.{n}": torch.stack([step[n] for step in self.losses]) for n in names}
         facts = {
             "steps_done": self.steps_done,
+            "seconds": self.seconds,
             "best_loss": self.best.loss,
             "epochs_since": self.best.epochs_since,
             "history": [asdict(report) for report in self.history],
@@ -144,7 +154,12 @@ class Run:
 
     def restore(self, state: FitState) -> None:
         """Go on from a state of a run with the same pictures and settings."""
-        named: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
+        named: dict[str, dict[str, Tensor]] = {
+            "network": {},
+            "best": {},
+            "optimiser": {},
+            "losses": {},
+        }
         for name, tensor in state.tensors.items():
             owner, _, rest = name.partition(".")
             if owner in named:
@@ -160,7 +175,10 @@ class Run:
         self.schedule.load_state_dict(dict(facts["schedule"]))
         self.best = Best(facts["best_loss"], facts["epochs_since"], named["best"])
         self.history = [EpochReport(**report) for report in facts["history"]]
-        self.steps_done = facts["steps_done"]
+        self.steps_done, self.seconds = facts["steps_done"], facts.get("seconds", 0.0)
+        columns = {name: tensor.to(self.device).unbind() for name, tensor in named["losses"].items()}
+        rows = zip(*columns.values(), strict=True)
+        self.losses = [dict(zip(columns, row, strict=True)) for row in rows]
         for _ in range(self.steps_done):  # the order of pictures goes on where it was
             next(self.rows)
         torch.set_rng_state(state.tensors["random"])
@@ -170,16 +188,14 @@ class Run:
     def _on_a_plateau(self) -> bool:
         return self.steps_done >= self.settings.min_steps and self.best.epochs_since >= self.settings.patience
 
-    def _epoch(self, on_step: OnStep | None) -> MeanLosses:
-        """Take one epoch's steps; gives the means of their losses."""
+    def _take_step(self, on_step: OnStep | None) -> None:
         self.objective.train()
-        steps = []
-        for _ in range(self.plan.steps_per_epoch):
-            steps.append(self._step(next(self.rows)))
-            self.steps_done += 1
-            if on_step:
-                on_step(self.steps_done, self.plan.n_steps)
-        return self._means(steps)
+        self.losses.append(self._step(next(self.rows)))
+        self.steps_done += 1
+        if self.steps_done % CHECKED_EVERY == 0:
+            self._means(self.losses[-1:])
+        if on_step:
+            on_step(self.steps_done, self.plan.n_steps)
 
     def _step(self, rows: NDArray[np.intp]) -> Losses:
         """Move the weights by one batch; the losses stay on the device, for not to wait for it."""

@@ -29,7 +29,9 @@ class TrainingSettings(TrainSettings):
         gt=0,
         description="a run that gives no sign of life for this long is taken up by another trainer, once",
     )
-    checkpoint_every_s: float = Field(60.0, ge=0, description="between checkpoints of a run in the store")
+    checkpoint_every_s: float = Field(
+        20.0, ge=0, description="between checkpoints of a fit, in the store or, with --out, beside the model"
+    )
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are left out")
     workdir: Path | None = Field(
         None, description="for decoded pictures while training; default: the system's"

@@ -84,7 +84,7 @@ def train(
     labels = Labels.read(settings.labels_file)
     split = _split(corpus.names, settings)
     start = predecessor.weights(settings.fit) if predecessor else None
-    purpose = f"{corpus.digest} {parent if start else ''}"
+    purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
     fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
@@ -127,6 +127,8 @@ def train(
     )
     version, snapshot = version or new_version(), _snapshot(corpus, source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
+    if fitted.resumed_at:
+        metrics["resumed_at_step"] = fitted.resumed_at
     card = model_card(
         version=version,
         recipe=settings.fit.recipe,
@@ -198,6 +200,7 @@ def _fit(
         start=start,
         checkpoints=checkpoints,
         purpose=purpose,
+        on_resume=lambda step: progress.note(f"goes on after step {step}, from a checkpoint"),
     )
     last = fitted.history[-1]
     progress.note(

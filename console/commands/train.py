@@ -7,23 +7,12 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from console.new_model import NewModel, Promotion, into_folder, into_store, write
 from console.output import Bars, err, print_json
-from console.sources import corpus_of_ledger, corpus_of_path
-from console.store import connection
-from model_store.exclusion import check_exclusion
 from model_store.layout import Layout
-from model_store.predictor import best_device
-from model_store.preprocess import Preprocess
 from model_store.process_settings import load_settings
-from model_store.registry import Alias, Registry
-from model_store.signature import Signer
-from producer.errors import BundleInvalid, ConfigurationError
-from training.corpus import Corpus
-from training.predecessor import Predecessor, Reread, load_predecessor
-from training.progress import Progress
+from producer.errors import ConfigurationError
 from training.settings import Settings
-from training.train import Trained
-from training.train import train as train_model
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +37,18 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="write the bundle to this folder; needs no servers")
     ] = None,
-    promote: Annotated[bool, typer.Option(help="make it the champion")] = True,
+    promote: Annotated[bool, typer.Option(help="make it the champion, if it passes its gates")] = True,
+    force: Annotated[bool, typer.Option("--force", help="even if it does not pass its gates")] = False,
+    reason: Annotated[str | None, typer.Option(help="kept for good; --force needs one")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object at the end")] = False,
 ) -> None:
-    """Train a model, publish it, and make it the champion. Further settings: SHOAL_TRAINING__..."""
+    """Train a model, publish it, and make it the champion if it is no worse than the present one.
+
+    Killed on the way, the same command goes on where it was. Further settings: SHOAL_TRAINING__...
+    """
     Layout(collection)  # a wrong name is told before the work, not after it
+    if force and not (reason or "").strip():
+        raise ConfigurationError("--force needs a --reason: it is kept, and somebody will ask")
     settings = _overridden(
         {
             "cluster": {"n_clusters": n_clusters},
@@ -66,21 +62,22 @@ def train(
             },
         }
     )
-    with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
+    folder = settings.training.workdir
+    with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=folder) as workdir:
         if out is not None and source is not None:
-            trained, alias = _train(source, collection, settings, Path(workdir), bars), None
-            _write(trained, out)
+            model = into_folder(source, collection, settings, Path(workdir), bars, out)
         else:
-            trained, alias = _train_and_publish(source, collection, settings, Path(workdir), bars, promote)
+            promotion = Promotion(promote, reason if force else None)
+            model = into_store(source, collection, settings, Path(workdir), bars, promotion)
             if out is not None:
-                _write(trained, out)
-    _say(trained, alias, out, as_json)
+                write(model.trained, out)
+    _say(model, out, as_json)
 
 
 def _overridden(given: dict[str, Any]) -> Settings:
-    """Lay what was given on the command line over the settings."""
+    """Lay what was given on the command line over the settings; what nobody set stays known as such."""
     settings = load_settings(Settings)
-    merged = _merge(settings.training.model_dump(), given)
+    merged = _merge(settings.training.model_dump(exclude_unset=True), given)
     try:
         training = type(settings.training).model_validate(merged)
     except ValidationError as error:
@@ -93,77 +90,14 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for name, value in above.items():
         if isinstance(value, dict):
-            result[name] = _merge(result[name], value)
+            result[name] = _merge(result.get(name, {}), value)
         elif value is not None:
             result[name] = value
     return result
 
 
-def _train(source: Path, collection: str, settings: Settings, workdir: Path, bars: Progress) -> Trained:
-    corpus = corpus_of_path(source, settings, workdir, bars)
-    return train_model(corpus, settings.training, bars, source=_kind(source), collection=collection)
-
-
-def _kind(source: Path | None) -> str:
-    if source is None:
-        return "ledger"
-    return "npy" if source.suffix == ".npy" else "folder"
-
-
-def _train_and_publish(
-    source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
-) -> tuple[Trained, Alias | None]:
-    signer = Signer.from_file(settings.training.signing_key_file)
-    with connection(settings) as conn:
-        if promote:
-            check_exclusion(conn.store, racers=2, rounds=1)
-        registry = conn.registry(collection, signer)
-        champion = registry.alias("champion")
-
-        def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
-            if source is not None:
-                return corpus_of_path(source, settings, workdir / folder, bars, preprocess)
-            return corpus_of_ledger(conn, collection, settings, workdir / folder, bars, preprocess)
-
-        corpus = read(settings.training.preprocess, "candidate")
-        trained = train_model(
-            corpus,
-            settings.training,
-            bars,
-            source=_kind(source),
-            collection=collection,
-            parent=champion.version if champion else None,
-            predecessor=_predecessor(registry, champion, corpus, settings, read) if champion else None,
-            taken=conn.cluster_history(collection).ids(),
-        )
-        bars.stage("publish")
-        target = registry.publish(trained.manifest, trained.files)
-        if promote:
-            conn.cluster_names(collection).inherit(trained.matched.heirs())
-        alias = registry.promote(target.version, reason="shoal train") if promote else None
-        return trained, alias
-
-
-def _predecessor(
-    registry: Registry, champion: Alias, corpus: Corpus, settings: Settings, read: Reread
-) -> Predecessor | None:
-    """Show the champion the corpus, so that clusters keep their ids; None if it cannot be loaded."""
-    device = best_device(settings.training.fit.device)
-    try:
-        return load_predecessor(registry, champion, corpus, settings.training.preprocess, read, device)
-    except BundleInvalid as error:
-        err.print(f"the champion cannot be compared with, all clusters are new: {error}", highlight=False)
-        return None
-
-
-def _write(trained: Trained, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in trained.all_files().items():
-        (out / name).write_bytes(data)
-
-
-def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool) -> None:
-    manifest = trained.manifest
+def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
+    manifest, alias = model.trained.manifest, model.alias
     if as_json:
         print_json(
             {
@@ -174,6 +108,8 @@ def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool)
                 "n_duplicates": manifest.snapshot.n_duplicates,
                 "n_clusters": manifest.n_clusters,
                 "metrics": manifest.metrics,
+                "gates_passed": model.verdict.promote,
+                "reason": model.kept or model.verdict.reason,
                 "promoted": alias is not None,
                 "generation": alias.generation if alias else None,
                 "out": str(out) if out else None,
@@ -186,3 +122,13 @@ def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool)
     err.print(
         f"  trained on {manifest.snapshot.n_images} pictures, {manifest.n_clusters} clusters", highlight=False
     )
+    if not model.verdict.promote:
+        err.print(f"  [yellow]did not pass its gates:[/] {model.verdict.reason}", highlight=False)
+    if model.kept:
+        err.print(
+            f"  it is the challenger: look at `shoal models diff`, then `shoal models promote "
+            f"{manifest.version}`, with --force --reason '...' if gates stand against it",
+            highlight=False,
+        )
+        if model.kept != model.verdict.reason:
+            err.print(f"  {model.kept}", highlight=False)

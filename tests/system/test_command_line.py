@@ -100,8 +100,9 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     assert workers[0]["models"]["default"]["version"] == trained["version"]
     assert "***" in shell.run("status").replace("\n", "")
     assert str(trained["version"]) in shell.run("models", "show", str(trained["version"]))
-    again = shell.json("train", "--n-clusters", "3", "--seed", "1")  # from the ledger
+    again = shell.json("train", "--seed", "1", "--force", "--reason", "a test")  # from the ledger
     assert again["n_images"] == 60
+    assert again["n_clusters"] == 3  # as the champion
     assert again["generation"] == 2
     assert shell.json("models", "rollback")["version"] == trained["version"]
     assert shell.json("models", "promote", str(again["version"]))["generation"] == 4
@@ -145,6 +146,7 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "pictures", "--collection", "bad/name", "--out", "x"), "no name for a collection"),
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),
         (("train", "pictures", "--recipe", "magic", "--out", "x"), "magic"),
+        (("train", "pictures", "--force", "--out", "x"), "--reason"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_wrong(

@@ -39,6 +39,7 @@ def fit(
     chosen: FitSettings,
     *,
     die_after: int | None = None,
+    die_at_step: int | None = None,
     purpose: str = "a",
 ) -> tuple[FittedAutoencoder, list[int]]:
     """Fit, perhaps to be killed after an epoch; gives the epochs that were really gone through, too."""
@@ -49,9 +50,19 @@ def fit(
             raise Killed
         epochs.append(report.epoch)
 
+    def on_step(done: int, _: int) -> None:
+        if done == die_at_step:
+            raise Killed
+
     pixels = tiny_pixels(40)
     done = fit_autoencoder(
-        pixels, pixels[:8], chosen, on_epoch=on_epoch, checkpoints=checkpoints, purpose=purpose
+        pixels,
+        pixels[:8],
+        chosen,
+        on_epoch=on_epoch,
+        on_step=on_step,
+        checkpoints=checkpoints,
+        purpose=purpose,
     )
     return done, epochs
 
@@ -71,6 +82,24 @@ def test_a_fit_that_was_cut_short_goes_on_to_the_weights_it_would_have_had(recip
 
     assert epochs == all_epochs[3:]
     assert [r.validation for r in resumed.history] == [r.validation for r in unbroken.history]
+    np.testing.assert_array_equal(
+        embed(resumed.encoder, tiny_pixels(9)), embed(unbroken.encoder, tiny_pixels(9))
+    )
+
+
+@pytest.mark.parametrize("recipe", ["pixel", "pure"])
+def test_a_fit_cut_short_within_an_epoch_goes_on_after_its_last_step(recipe: str) -> None:
+    unbroken, _ = fit(None, settings(recipe))
+    store = MemoryStore()
+    with pytest.raises(Killed):
+        fit(attempt(store, 1), settings(recipe), die_at_step=37)
+
+    resumed, _ = fit(attempt(store, 2), settings(recipe))
+
+    assert resumed.resumed_at == 36
+    assert [(r.train, r.validation) for r in resumed.history] == [
+        (r.train, r.validation) for r in unbroken.history
+    ]
     np.testing.assert_array_equal(
         embed(resumed.encoder, tiny_pixels(9)), embed(unbroken.encoder, tiny_pixels(9))
     )

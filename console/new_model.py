@@ -1,0 +1,154 @@
+"""What `shoal train` does with a corpus: a model, judged like the trainer's, in the store or in a folder.
+
+```
+with a store    train beside the champion -> publish -> gates passed, or forced: champion; else challenger
+with --out      train -> gates that need no champion -> files
+```
+Killed on the way, the same command goes on from its last checkpoint (`training/command_checkpoints.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from console.sources import corpus_of_ledger, corpus_of_path
+from console.store import connection
+from model_store.exclusion import check_exclusion
+from model_store.preprocess import Preprocess
+from model_store.registry import Alias, Registry, Target
+from model_store.signature import Signer
+from producer.errors import PreconditionFailed
+from training.candidate import Candidates
+from training.command_checkpoints import FileCheckpoints, StoreCheckpoints
+from training.corpus import Corpus
+from training.progress import Progress
+from training.promotion import Verdict, decide
+from training.settings import Settings
+from training.train import Trained, train
+
+SAID: Final = "shoal train"  # who promoted, in the champion's history
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A finished model, what the gates say of it, and the champion's alias if it became that."""
+
+    trained: Trained
+    verdict: Verdict
+    alias: Alias | None = None
+    kept: str = ""  # why it did not become champion, though that was wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Whether the model is to become champion, and the reason for it where gates do not count."""
+
+    wanted: bool = True
+    forced: str | None = None
+
+
+def into_folder(
+    source: Path, collection: str, settings: Settings, workdir: Path, progress: Progress, out: Path
+) -> NewModel:
+    """Train on a folder or an array and write the bundle; no server is asked.
+
+    Raises:
+        TrainingFailed: too few pictures, or the loss is no longer finite.
+    """
+    training = settings.training
+    corpus = corpus_of_path(source, settings, workdir, progress)
+    checkpoints = FileCheckpoints(out, training.checkpoint_every_s)
+    trained = train(
+        corpus, training, progress, source=kind(source), collection=collection, checkpoints=checkpoints
+    )
+    verdict = decide(trained.quality, None, training.promotion)
+    trained = trained.with_gates(verdict.gates)
+    write(trained, out)
+    checkpoints.clear()
+    return NewModel(trained, verdict)
+
+
+def into_store(
+    source: Path | None,
+    collection: str,
+    settings: Settings,
+    workdir: Path,
+    progress: Progress,
+    promotion: Promotion,
+) -> NewModel:
+    """Train on a folder, an array or the ledger, publish, and promote what passes its gates.
+
+    Raises:
+        TrainingFailed: too few pictures, or the loss is no longer finite.
+        StoreUnavailable: nothing was promoted; the same command goes on where it was.
+    """
+    signer = Signer.from_file(settings.training.signing_key_file)
+    with connection(settings) as conn:
+        if promotion.wanted:
+            check_exclusion(conn.store, racers=2, rounds=1)
+        registry = conn.registry(collection, signer)
+        champion = registry.alias("champion")
+
+        def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
+            if source is not None:
+                return corpus_of_path(source, settings, workdir / folder, progress, preprocess)
+            return corpus_of_ledger(conn, collection, settings, workdir / folder, progress, preprocess)
+
+        checkpoints = StoreCheckpoints(conn.store, collection, settings.training.checkpoint_every_s)
+        trained, verdict = Candidates(registry, settings.training, progress).make(
+            read(settings.training.preprocess, "candidate"),
+            champion,
+            read,
+            taken=conn.cluster_history(collection).ids(),
+            checkpoints=checkpoints,
+            source=kind(source),
+        )
+        progress.stage("publish")
+        target = registry.publish(trained.manifest, trained.files)
+        model = NewModel(trained, verdict)
+        if promotion.wanted:
+            names = conn.cluster_names(collection)
+            model = _promoted(
+                model, registry, target, champion, promotion, lambda: names.inherit(trained.matched.heirs())
+            )
+        checkpoints.clear()
+        return model
+
+
+def _promoted(
+    model: NewModel,
+    registry: Registry,
+    target: Target,
+    champion: Alias | None,
+    promotion: Promotion,
+    hand_names_on: Callable[[], object],
+) -> NewModel:
+    """Make it the champion if it passed its gates or is forced; else the challenger."""
+    reason = SAID if model.verdict.promote else f"forced: {promotion.forced}"
+    kept = model.verdict.reason
+    if model.verdict.promote or promotion.forced is not None:
+        hand_names_on()
+        expected = champion.generation if champion else 0
+        try:
+            alias = registry.promote(target.version, reason=reason, expected_generation=expected)
+        except PreconditionFailed as error:
+            kept = str(error)
+        else:
+            return NewModel(model.trained, model.verdict, alias)
+    registry.set_challenger(target, reason=kept)
+    return NewModel(model.trained, model.verdict, kept=kept)
+
+
+def kind(source: Path | None) -> str:
+    """Name a source as manifests do."""
+    if source is None:
+        return "ledger"
+    return "npy" if source.suffix == ".npy" else "folder"
+
+
+def write(trained: Trained, out: Path) -> None:
+    """Write a bundle's files into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in trained.all_files().items():
+        (out / name).write_bytes(data)
