@@ -60,7 +60,13 @@ def into_folder(
     corpus = corpus_of_path(source, settings, workdir, progress)
     checkpoints = FileCheckpoints(out, training.checkpoint_every_s)
     trained = train(
-        corpus, training, progress, source=kind(source), collection=collection, checkpoints=checkpoints
+        corpus,
+        training,
+        progress,
+        source=kind(source),
+        collection=collection,
+        checkpoints=checkpoints,
+        workdir=workdir,
     )
     verdict = decide(trained.quality, None, training.promotion)
     trained = trained.with_gates(verdict.gates)
@@ -103,6 +109,7 @@ def into_store(
             taken=conn.cluster_history(collection).ids(),
             checkpoints=checkpoints,
             source=kind(source),
+            workdir=workdir,
         )
         progress.stage("publish")
         target = registry.publish(trained.manifest, trained.files)

@@ -60,7 +60,7 @@ def corpus_of_ledger(
             source=f"the ledger of {collection}",
             total=len(refs),
             on_progress=progress.advance,
-            near_duplicates=NearDuplicates() if settings.training.snapshot.near_duplicates else None,
+            near_duplicates=NearDuplicates(workdir) if settings.training.snapshot.near_duplicates else None,
         )
 
 

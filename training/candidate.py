@@ -10,6 +10,7 @@ decide                                promotion.py
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -47,6 +48,7 @@ class Candidates:
         checkpoints: Checkpoints,
         version: str | None = None,
         source: str = "ledger",
+        workdir: Path | None = None,
     ) -> tuple[Trained, Verdict]:
         """Train one and judge it; the verdict stands in its manifest too.
 
@@ -58,6 +60,7 @@ class Candidates:
             checkpoints: where the fit leaves its state, and finds that of an earlier attempt.
             version: its name; by default one that chance makes.
             source: of the corpus: folder, npy or ledger.
+            workdir: for what is too large for memory; the system's if None.
 
         Raises:
             TrainingFailed: too few pictures, or the loss is no longer finite.
@@ -76,6 +79,7 @@ class Candidates:
             taken=taken,
             version=version,
             checkpoints=checkpoints,
+            workdir=workdir,
         )
         comparison = compare(trained, predecessor, corpus, settings) if predecessor else None
         verdict = decide(trained.quality, comparison, self.settings.promotion)

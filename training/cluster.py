@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_store.clusterer import QUANTILES, Clusterer, unit_length
+from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
 from producer.errors import TrainingFailed
 
 MIN_PER_CLUSTER: Final = 5  # pictures, on average, for a cluster to mean anything
@@ -24,6 +24,11 @@ class ClusterSettings(BaseModel):
 
     n_clusters: int = Field(10, ge=1, le=4096, description="K")
     n_components: int = Field(32, ge=1, description="P; fewer where the pictures do not have as many")
+    in_memory: int = Field(
+        50_000,
+        ge=100,
+        description="of more, PCA and KMeans start from a sample of so many, then see all part by part",
+    )
     n_init: int = Field(10, ge=1, description="KMeans++ restarts; the best counts")
     continuity_margin: float = Field(
         0.02,
@@ -81,7 +86,8 @@ def fit_clusterer(
         distance_quantiles=np.zeros((settings.n_clusters, len(QUANTILES)), np.float32),
         unknown_distance=np.zeros(settings.n_clusters, np.float32),
     )
-    return _calibrated(draft, projections, draft.project(held_out), settings.false_alarm_rate)
+    known = draft.assign(draft.project(held_out))
+    return calibrated(draft, draft.assign(projections), known, settings.false_alarm_rate)
 
 
 def carried_over(
@@ -123,18 +129,20 @@ def carried_over(
     return np.stack([group.mean(axis=0) for group in groups]).astype(np.float32)
 
 
-def _calibrated(
-    draft: Clusterer,
-    projections: NDArray[np.float32],
-    held_out: NDArray[np.float32],
-    false_alarm_rate: float,
+def calibrated(
+    draft: Clusterer, assignment: Assignment, known: Assignment, false_alarm_rate: float
 ) -> Clusterer:
     """Measure distances per cluster, and put `unknown` where `false_alarm_rate` of the held-out lie beyond.
 
     One threshold is calibrated on distance in units of the cluster's own spread: a cluster of 20
     pictures has no 99th percentile of its own, all held-out pictures together have.
+
+    Args:
+        draft: with its centroids.
+        assignment: of the pictures that it was fitted on.
+        known: of pictures of the same distribution that it was not fitted on.
+        false_alarm_rate: share of those that are to be unknown.
     """
-    assignment = draft.assign(projections)
     everywhere = float(np.sqrt(np.mean(assignment.distances**2)))
     quantiles = np.empty_like(draft.distance_quantiles)
     spread = np.empty(len(draft.centroids), np.float32)
@@ -143,7 +151,6 @@ def _calibrated(
         own = own if len(own) else assignment.distances
         quantiles[k] = np.quantile(own, QUANTILES)
         spread[k] = max(float(np.sqrt(np.mean(own**2))), 0.1 * everywhere, 1e-6)
-    known = draft.assign(held_out)
     scores = known.distances / spread[known.indices]
     threshold = np.quantile(scores, 1 - false_alarm_rate, method="higher")
     return Clusterer(

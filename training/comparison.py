@@ -7,6 +7,7 @@ from training.latency import relative_latency
 from training.predecessor import Predecessor
 from training.promotion import Comparison
 from training.quality import judge
+from training.room import take
 from training.train_settings import TrainSettings
 from training.trained import Trained
 
@@ -14,7 +15,7 @@ from training.trained import Trained
 def compare(
     trained: Trained, predecessor: Predecessor, corpus: Corpus, settings: TrainSettings
 ) -> Comparison | None:
-    """Judge the champion on the candidate's held-out pictures; None if it can see none of them.
+    """Judge the champion on the candidate's judged pictures; None if it can see none of them.
 
     Args:
         trained: the candidate.
@@ -22,7 +23,7 @@ def compare(
         corpus: what the candidate was trained on.
         settings: of the candidate's run.
     """
-    rows, pixels = predecessor.shown(trained.held_out)
+    rows, pixels = predecessor.shown(trained.judged)
     if not len(rows):
         return None
     quality = judge(
@@ -39,6 +40,6 @@ def compare(
         champion=quality,
         moved=trained.moved,
         unknown=float(predecessor.unknown[rows].mean()),
-        latency=relative_latency(candidate, predecessor.bundle.predictor, corpus.pixels[rows], pixels),
+        latency=relative_latency(candidate, predecessor.bundle.predictor, take(corpus.pixels, rows), pixels),
         same_kind=predecessor.is_of(settings.fit),
     )

@@ -26,8 +26,11 @@ from producer.errors import ConfigurationError, TrainingFailed
 from training.corpus import Corpus, PixelFile
 from training.decode_pool import Encoded, decode_in_threads
 from training.near_duplicates import NearDuplicates
+from training.room import parts
 
 MAX_FILE_BYTES = 20 * 2**20  # as for uploads
+
+READ_AT_ONCE = 64  # pictures of an array
 
 OnProgress = Callable[[int, int | None], None]
 
@@ -160,10 +163,11 @@ def from_npy(
     if array.shape[1:] == (side, side, 3):
         return Corpus(array, names, digest)
     with PixelFile(workdir, side) as rows:
-        for done, picture in enumerate(array, 1):
-            rows.append(to_pixels(Image.fromarray(picture), preprocess))
-            if on_progress is not None:
-                on_progress(done, len(array))
+        for start, part in parts(array, READ_AT_ONCE):
+            for done, picture in enumerate(part, start + 1):
+                rows.append(to_pixels(Image.fromarray(picture), preprocess))
+                if on_progress is not None:
+                    on_progress(done, len(array))
     return Corpus(rows.mapped(), names, digest)
 
 

@@ -14,6 +14,7 @@ number of threads give the same weights. The caller's random state is left as it
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from training.checkpoint import Checkpoints
 from training.fit_run import EpochReport, OnEpoch, OnStep, Pictures, Run
 from training.fit_settings import FitSettings, plan_steps
 from training.recipes import recipe
+from training.room import parts, release, room
 
 OnResume = Callable[[int], None]
 
@@ -57,6 +59,7 @@ def fit_autoencoder(
     checkpoints: Checkpoints | None = None,
     purpose: str = "",
     on_resume: OnResume | None = None,
+    folder: Path | None = None,
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -73,6 +76,7 @@ def fit_autoencoder(
             then the fit goes on from there, to the weights that it would have given unbroken.
         purpose: what the fit is of; a checkpoint of something else is not continued.
         on_resume: called with the steps that an earlier attempt had done, if there was one.
+        folder: for the file of a teacher's targets that are too many for memory.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -95,7 +99,7 @@ def fit_autoencoder(
             objective.encoder.load_state_dict(start[0].state_dict())
             objective.decoder.load_state_dict(start[1].state_dict())
         corpora = [
-            Pictures(array, taken, objective.targets(array, taken))
+            Pictures(array, taken, objective.targets(array, taken, folder))
             for array, taken in zip((pixels, validation), chosen, strict=True)
         ]
         run = Run(objective, corpora[0], corpora[1], settings, plan)
@@ -115,7 +119,11 @@ def fit_autoencoder(
 
 
 def embed(
-    encoder: Encoder, pixels: NDArray[np.uint8], batch_size: int = 256, device: str = "cpu"
+    encoder: Encoder,
+    pixels: NDArray[np.uint8],
+    batch_size: int = 256,
+    device: str = "cpu",
+    folder: Path | None = None,
 ) -> NDArray[np.float32]:
     """Embed pictures, a batch at a time.
 
@@ -124,16 +132,18 @@ def embed(
         pixels: (N, S, S, 3) uint8; may be a memory map.
         batch_size: pictures read at once.
         device: where to compute, such as `cpu` or `cuda:0`.
+        folder: for the file of embeddings that are too many for memory.
 
     Returns:
-        Embeddings (N, D) float32, not normalised, in the order of `pixels`.
+        Embeddings (N, D) float32, not normalised, in the order of `pixels`; many are mapped.
     """
     encoder.to(device).eval()
-    embeddings = np.empty((len(pixels), encoder.architecture.embedding_dim), np.float32)
+    embeddings = room((len(pixels), encoder.architecture.embedding_dim), np.float32, folder)
     with torch.inference_mode():
-        for start in range(0, len(pixels), batch_size):
-            part = torch.from_numpy(np.array(pixels[start : start + batch_size]))  # (B, S, S, 3)
-            embeddings[start : start + len(part)] = encoder(to_images(part.to(device))).cpu().numpy()
+        for start, part in parts(pixels, batch_size):
+            images = to_images(torch.from_numpy(part).to(device))  # (B, 3, S, S)
+            embeddings[start : start + len(part)] = encoder(images).cpu().numpy()
+            release(embeddings)
     return embeddings
 
 

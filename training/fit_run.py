@@ -16,6 +16,7 @@ from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
 from training.recipes import Batch, Losses, Objective
+from training.room import take
 
 LEAST_SCHEDULE = 20  # steps; a tenth of ten is a warm-up of one, by which torch divides by zero
 
@@ -55,8 +56,8 @@ class Pictures:
     def batch(self, chosen: NDArray[np.intp], device: torch.device) -> Batch:
         """Read these of the M, and only these, onto the device."""
         chosen = np.sort(chosen)  # a memory-mapped file is then read forwards
-        pixels = torch.from_numpy(self.pixels[self.rows[chosen]]).to(device)
-        targets = None if self.targets is None else torch.from_numpy(self.targets[chosen]).to(device)
+        pixels = torch.from_numpy(take(self.pixels, self.rows[chosen])).to(device)
+        targets = None if self.targets is None else torch.from_numpy(take(self.targets, chosen)).to(device)
         return Batch(pixels, targets)
 
 

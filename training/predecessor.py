@@ -20,6 +20,7 @@ from model_store.preprocess import Preprocess
 from model_store.registry import Registry, Target
 from training.corpus import Corpus
 from training.fit_settings import FitSettings
+from training.room import take
 
 BATCH: Final = 256
 FAR_QUANTILE: Final = 0.999
@@ -35,8 +36,9 @@ class Predecessor:
 
     bundle: Bundle
     decoder: Decoder
-    pixels: NDArray[np.uint8]  # (M, S, S, 3), decoded for it
-    rows: NDArray[np.intp]  # (M,), ascending: which rows of the corpus these are
+    pixels: NDArray[np.uint8]  # (O, S, S, 3), decoded for it; usually mapped
+    rows: NDArray[np.intp]  # (M,), ascending: the rows of the corpus that it could see
+    own_rows: NDArray[np.intp]  # (M,): where these are in `pixels`
     labels: NDArray[np.int64]  # (N,), nearest cluster; -1 if it could not see the picture
     unknown: NDArray[np.bool_]  # (N,), what it could not see included
     far: NDArray[np.bool_]  # (N,), beyond the p99.9 distance of its own pictures
@@ -88,7 +90,7 @@ class Predecessor:
         """Give those of the rows that it could see, and what it sees: (R,), (R, S, S, 3)."""
         own = np.searchsorted(self.rows, rows)
         found = (own < len(self.rows)) & (self.rows[np.minimum(own, len(self.rows) - 1)] == rows)
-        return rows[found], np.array(self.pixels[own[found]])
+        return rows[found], take(self.pixels, self.own_rows[own[found]])
 
 
 def load_predecessor(
@@ -139,15 +141,16 @@ def view(
         names: (N,) of the corpus.
         own: the same pictures decoded for it; some may be missing.
     """
-    place = {name: row for row, name in enumerate(own.names)}
-    visible = [row for row, name in enumerate(names) if name in place]
-    rows = np.array(visible, np.intp)
-    own_rows = np.array([place[names[row]] for row in visible], np.intp)
-    pixels = own.pixels if len(own) == len(names) == len(rows) else own.pixels[own_rows]
+    if own.names == names:  # the corpus itself, or all of it: a dictionary of names would cost 100 bytes each
+        rows = own_rows = np.arange(len(names))
+    else:
+        place = {name: row for row, name in enumerate(own.names)}
+        rows = np.array([row for row, name in enumerate(names) if name in place], np.intp)
+        own_rows = np.array([place[name] for name in names if name in place], np.intp)
     nearest, score = np.full(len(names), -1, np.int64), np.full(len(names), np.inf)
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        answer = bundle.predict(np.array(pixels[start : start + BATCH]))
+        answer = bundle.predict(take(own.pixels, own_rows[start : start + BATCH]))
         nearest[part] = answer.nearest[:, 0]
         score[part] = answer.distances[:, 0] / bundle.clusterer.unknown_distance[answer.nearest[:, 0]]
     arrays = safetensors.numpy.load(reference)
@@ -157,8 +160,9 @@ def view(
     return Predecessor(
         bundle=bundle,
         decoder=decoder,
-        pixels=pixels,
+        pixels=own.pixels,
         rows=rows,
+        own_rows=own_rows,
         labels=nearest,
         unknown=score > 1,
         far=score > far_score,

@@ -171,6 +171,7 @@ class Retraining:
                 record.attempt,
                 self._training.checkpoint_every_s,
             ),
+            workdir=workdir.parent,
         )
         lease.save(
             version=trained.manifest.version,

@@ -83,7 +83,7 @@ class RunCorpus:
             total=len(refs),
             min_pictures=1,
             on_progress=progress.advance,
-            near_duplicates=NearDuplicates() if alike else None,
+            near_duplicates=NearDuplicates(workdir) if alike else None,
         )
 
     def clear(self) -> None:

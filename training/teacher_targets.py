@@ -7,12 +7,14 @@ rows, in random order -> features (M, T) -> unit length -> centred, PCA to P -> 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from training.room import release, room, take
 from training.teachers import Teacher
 
 BATCH_SIZE: Final = 32  # larger ones leave the cache of a CPU: 32 was 1.3 times as fast as 64
@@ -30,18 +32,21 @@ class TeacherTargets:
     random_state: int = 0
     pca: PCA | None = None
 
-    def __call__(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> Floats:
+    def __call__(
+        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+    ) -> Floats:
         """Give the targets of these rows.
 
         Args:
             pixels: (N, S, S, 3); may be a memory map, of which a batch at a time is read.
             rows: (M,) in [0, N).
+            folder: for a file, where they are too many for memory.
 
         Returns:
             (M, P) of unit length, in the order of `rows`. P is `n_components`, whatever the corpus: a
             corpus or a teacher of fewer dimensions leaves the last ones at 0.
         """
-        targets = np.zeros((len(rows), self.n_components), np.float32)
+        targets = room((len(rows), self.n_components), np.float32, folder)
         order = np.random.default_rng(self.random_state).permutation(len(rows))
         for start in range(0, len(rows), FITTED_ON):
             chosen = np.sort(order[start : start + FITTED_ON])
@@ -50,12 +55,13 @@ class TeacherTargets:
                 self.pca = self._fit(features)
             projected = unit_length(self.pca.transform(features))
             targets[chosen, : projected.shape[1]] = projected
+            release(targets)
         return targets
 
     def _features(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> Floats:
         """Give features (M, T) of unit length."""
         parts = [
-            self.teacher.features(pixels[rows[start : start + BATCH_SIZE]])
+            self.teacher.features(take(pixels, rows[start : start + BATCH_SIZE]))
             for start in range(0, len(rows), BATCH_SIZE)
         ]
         return unit_length(np.concatenate(parts))

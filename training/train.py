@@ -26,7 +26,7 @@ from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints
-from training.cluster import MIN_PER_CLUSTER, fit_clusterer
+from training.cluster import MIN_PER_CLUSTER
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.labels import Labels
@@ -36,17 +36,21 @@ from training.pack import name_clusters, pack
 from training.predecessor import Predecessor, by_hash
 from training.progress import Progress
 from training.quality import judge
+from training.room import take
+from training.streamed_cluster import assign_parts, fit_any, project_parts
 from training.train_settings import TrainSettings
 from training.trained import Trained
 
 __all__ = ["TrainSettings", "Trained", "train"]
 
 MIN_IMAGES: Final = 20
+MAX_JUDGED: Final = 8192  # pictures whose pixels are in memory at once while models are judged
 
 
 class _Split(NamedTuple):
     rows: NDArray[np.intp]
     held_out: NDArray[np.intp]
+    judged: NDArray[np.intp]  # of those held out; the quality of more is no better known
 
 
 def train(
@@ -61,6 +65,7 @@ def train(
     taken: Collection[str] = (),
     version: str | None = None,
     checkpoints: Checkpoints | None = None,
+    workdir: Path | None = None,
 ) -> Trained:
     """Make a model of a corpus.
 
@@ -75,6 +80,7 @@ def train(
         taken: ids of clusters that earlier models had.
         version: its name; by default one that chance makes.
         checkpoints: where the fit leaves its state, and finds that of an earlier attempt.
+        workdir: for what is too large for memory; the system's folder for temporary files if None.
 
     Raises:
         TrainingFailed: too few pictures, or the loss is no longer finite.
@@ -85,20 +91,22 @@ def train(
     split = _split(corpus.names, settings)
     start = predecessor.weights(settings.fit) if predecessor else None
     purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
-    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose)
+    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
-    embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
+    embeddings = embed(fitted.encoder, corpus.pixels, device=device, folder=workdir)  # (N, D)
     rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
-    clusterer = fit_clusterer(
-        embeddings[rows],
-        embeddings[split.held_out],
+    clusterer = fit_any(
+        embeddings,
+        rows,
+        split.held_out,
         settings.cluster,
         settings.fit.random_state,
-        predecessor.labels[rows] if predecessor else None,
+        predecessor.labels if predecessor else None,
+        folder=workdir,
     )
-    projections = clusterer.project(embeddings)  # (N, P)
-    assignment = clusterer.assign(projections)
+    projections = project_parts(clusterer, embeddings, workdir)  # (N, P)
+    assignment = assign_parts(clusterer, projections)
     matched, moved = identify(
         predecessor, corpus.names, assignment.indices, clusterer.counts, settings.identity, taken
     )
@@ -109,7 +117,7 @@ def train(
         predictor,
         fitted.decoder,
         clusterer,
-        corpus.pixels[split.held_out],
+        take(corpus.pixels, split.judged),
         settings.fit.random_state,
         side=min(settings.preprocess.input_size, predecessor.side) if predecessor else None,
         accuracy=labels.accuracy(corpus.names, assignment.indices),
@@ -157,7 +165,18 @@ def train(
         probe_tolerance=PROBE_TOLERANCE,
         files=listed(files),
     )
-    trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment, matched, moved)
+    trained = Trained(
+        manifest,
+        files,
+        fitted,
+        clusterer,
+        quality,
+        split.held_out,
+        split.judged,
+        assignment,
+        matched,
+        moved,
+    )
     trained.load(device)
     return trained
 
@@ -177,7 +196,8 @@ def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
         )
     order = by_hash(names, "held out")
     n_held_out = max(4, round(n * settings.held_out))
-    return _Split(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
+    held_out = order[:n_held_out]
+    return _Split(np.sort(order[n_held_out:]), np.sort(held_out), np.sort(held_out[:MAX_JUDGED]))
 
 
 def _fit(
@@ -188,6 +208,7 @@ def _fit(
     start: tuple[Encoder, Decoder] | None,
     checkpoints: Checkpoints | None,
     purpose: str,
+    workdir: Path | None,
 ) -> FittedAutoencoder:
     progress.stage("train")
     fitted = fit_autoencoder(
@@ -200,6 +221,7 @@ def _fit(
         start=start,
         checkpoints=checkpoints,
         purpose=purpose,
+        folder=workdir,
         on_resume=lambda step: progress.note(f"goes on after step {step}, from a checkpoint"),
     )
     last = fitted.history[-1]

@@ -26,6 +26,7 @@ class Trained:
     clusterer: Clusterer
     quality: Quality
     held_out: NDArray[np.intp]  # rows of the corpus
+    judged: NDArray[np.intp]  # of those; of many a part
     assignment: Assignment  # of every row
     matched: Matched  # the clusters' ids and lineage
     moved: float  # share of the anchors whose id changed; 0 without a predecessor

@@ -12,6 +12,8 @@ For photographs. Of handwriting an ImageNet teacher knows little: there `pure` d
 (benchmarks/RESULTS.md).
 """
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
@@ -34,11 +36,13 @@ class Distilled(Objective):
         super().__init__(architecture, augmentation)
         self._targets: TeacherTargets | None = None  # no module: it is not trained, copied or kept
 
-    def targets(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def targets(
+        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+    ) -> NDArray[np.float32]:
         """Give the teacher's features of these rows, (M, D) of unit length; the first call fits their PCA.
 
-        They are held in memory (4 D bytes a picture) and go with the run: a cache on disk would outlive
-        a picture that has to be erased.
+        They take 4 D bytes a picture, in memory or in a file without a name, and go with the run: a cache on
+        disk would outlive a picture that has to be erased.
 
         Raises:
             ConfigurationError: the teacher is not installed.
@@ -46,7 +50,7 @@ class Distilled(Objective):
         if self._targets is None:
             teacher = load_teacher(self.teacher_name, next(self.encoder.parameters()).device)
             self._targets = TeacherTargets(teacher, self.encoder.architecture.embedding_dim)
-        return self._targets(pixels, rows)
+        return self._targets(pixels, rows, folder)
 
     def forward(self, batch: Batch) -> Losses:
         """Give `regression` (0 to 2), `reconstruction` (of views in [0, 1]) and their sum, `total`.

@@ -10,6 +10,7 @@ Only `encoder` and `decoder` are kept.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,9 @@ class Objective(nn.Module):
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
 
-    def targets(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
+    def targets(
+        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+    ) -> NDArray[np.float32] | None:
         """Give what the pictures are regressed onto, or None.
 
         Asked once for the training pictures and then once for the validation pictures.
@@ -48,11 +51,12 @@ class Objective(nn.Module):
         Args:
             pixels: (N, S, S, 3) uint8; may be a memory map.
             rows: (M,), which of them.
+            folder: for a file, where they are too many for memory; the system's if None.
 
         Returns:
             (M, T) in the order of `rows`.
         """
-        _ = pixels, rows
+        _ = pixels, rows, folder
         return None
 
     def forward(self, batch: Batch) -> Losses:

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,4 +72,21 @@ def test_a_crowd_of_pictures_with_equal_bits_is_bounded_work() -> None:
         known.seen(picture)
 
     assert len(known._hashes) <= len(flat) * 3
-    assert max(map(len, known._bands.values())) <= MAX_IN_BAND
+    assert known._in_band.max() <= MAX_IN_BAND
+
+
+def test_many_are_remembered_in_a_file_as_few_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.room.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("training.near_duplicates.LEAST_ROOM", 4)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (30, 32, 32, 3), dtype=np.uint8)
+    known = NearDuplicates(tmp_path)
+
+    first = [known.seen(picture) for picture in pictures]
+    again = [known.seen(picture) for picture in pictures]
+
+    assert not any(first)
+    assert all(again)
+    assert list(tmp_path.iterdir()) == []  # a file without a name
