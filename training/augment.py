@@ -33,7 +33,8 @@ def augment(images: Tensor, settings: Augmentation) -> Tensor:
     Returns:
         Views (B, 3, S, S) float32 in [0, 1], on the same device; equal generator states give equal views.
     """
-    return _blur(_colour(_geometry(images, settings), settings), settings).clamp(0, 1)
+    with torch.autocast(images.device.type, enabled=False):  # a coordinate in 16 bits is off by half a pixel
+        return _blur(_colour(_geometry(images, settings), settings), settings).clamp(0, 1)
 
 
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:

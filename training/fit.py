@@ -13,8 +13,9 @@ number of threads give the same weights. The caller's random state is left as it
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +23,13 @@ from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder, to_images
 from producer.errors import TrainingFailed
-from training.checkpoint import Checkpoints
-from training.fit_run import EpochReport, OnEpoch, OnStep, Pictures, Run
-from training.fit_settings import FitSettings, plan_steps
+from training.checkpoint import Checkpoints, FitState
+from training.fit_run import EpochReport, OnEpoch, OnStep, Run
+from training.fit_settings import FitSettings, Plan, plan_steps
+from training.read_ahead import Pictures
 from training.recipes import recipe
 from training.room import parts, release, room
+from training.team import Team, current
 
 OnResume = Callable[[int], None]
 
@@ -90,8 +93,10 @@ def fit_autoencoder(
         _rows("training", pixels, rows, settings),
         _rows("validation", validation, validation_rows, settings),
     )
-    plan = plan_steps(len(chosen[0]), settings)
-    device, resumed_at = settings.torch_device(), 0
+    team = current()
+    plan = plan_steps(len(chosen[0]), settings, team.size if team else 1)
+    device = team.device(settings.torch_device().type) if team else settings.torch_device()
+    resumed_at = 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
         objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
@@ -102,20 +107,56 @@ def fit_autoencoder(
             Pictures(array, taken, objective.targets(array, taken, folder))
             for array, taken in zip((pixels, validation), chosen, strict=True)
         ]
-        run = Run(objective, corpora[0], corpora[1], settings, plan)
+        state = None
         if checkpoints is not None:
-            state = checkpoints.load(f"{purpose} {settings.model_dump_json()} {torch.__version__}")
-            if state is not None:
-                run.restore(state)
-                resumed_at = run.steps_done
-                if on_resume:
-                    on_resume(resumed_at)
+            processes = team.size if team else 1
+            state = checkpoints.load(
+                f"{purpose} {settings.model_dump_json()} {torch.__version__} {processes} processes"
+            )
+        if team is not None:
+            lead(team, settings, plan, corpora[0], state)
+        run = Run(objective, corpora[0], corpora[1], settings, plan, team)
+        if state is not None:
+            run.restore(state)
+            resumed_at = run.steps_done
+            if on_resume:
+                on_resume(resumed_at)
         history, stopped_early = run.train(on_epoch, on_step, checkpoints)
-    kept = objective.cpu().eval()
+        # new ones: in a team on GPUs the batch norm is another
+        encoder, decoder = Encoder(settings.architecture), Decoder(settings.architecture)
+        encoder.load_state_dict(objective.encoder.state_dict())
+        decoder.load_state_dict(objective.decoder.state_dict())
     seconds = time.perf_counter() - started
     return FittedAutoencoder(
-        kept.encoder, kept.decoder, history, seconds, device.type, stopped_early, resumed_at
+        encoder.eval(), decoder.eval(), history, seconds, device.type, stopped_early, resumed_at
     )
+
+
+def lead(team: Team, settings: FitSettings, plan: Plan, pictures: Pictures, state: FitState | None) -> None:
+    """Tell the other processes of the team what to fit."""
+    arrays: dict[str, NDArray[Any]] = {"pixels": pictures.pixels, "rows": pictures.rows}
+    if pictures.targets is not None:
+        arrays["targets"] = pictures.targets
+    if state is not None:
+        arrays["state"] = np.frombuffer(state.to_bytes(), np.uint8)
+    team.send({"settings": settings.model_dump(mode="json"), "plan": asdict(plan)}, arrays)
+
+
+def follow(team: Team) -> None:
+    """Fit in step with rank 0, of another process; what comes of it, rank 0 has.
+
+    Raises:
+        TrainingFailed: a loss is not finite; rank 0 says so too.
+    """
+    facts, arrays = team.receive()
+    settings = FitSettings.model_validate(facts["settings"])
+    device = team.device(settings.torch_device().type)
+    objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
+    pictures = Pictures(arrays["pixels"], arrays["rows"], arrays.get("targets"))
+    run = Run(objective, pictures, pictures, settings, Plan(**facts["plan"]), team)
+    if "state" in arrays:
+        run.restore(FitState.from_bytes(arrays["state"].tobytes()))
+    run.train(None, None)
 
 
 def embed(

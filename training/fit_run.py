@@ -1,28 +1,30 @@
-"""The loop of one training run: steps, epochs, the best weights, the plateau."""
+"""The loop of one training run: steps, epochs, the best weights, the plateau.
+
+In a team every process goes through the same steps, each with its part of the pictures. Rank 0 alone
+validates and tells the others, so that all stop after the same epoch; it alone leaves checkpoints.
+"""
 
 import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
+from training.read_ahead import Pictures, ReadAhead
 from training.recipes import Batch, Losses, Objective
-from training.room import take
+from training.stepper import Stepper
+from training.team import Team
 
-LEAST_SCHEDULE = 20  # steps; a tenth of ten is a warm-up of one, by which torch divides by zero
-
-MAX_GRADIENT_NORM = 5.0  # only a burst is cut; ordinary steps stay under it
-CHECKED_EVERY = 100  # steps after which a loss is looked at: an epoch may have thousands
-LEAST_GAIN = 1e-3  # share of the best validation loss by which a better one must be better
+CHECKED_EVERY: Final = 100  # steps after which a loss is looked at: an epoch may have thousands
+LEAST_GAIN: Final = 1e-3  # share of the best validation loss by which a better one must be better
 
 MeanLosses = dict[str, float]
 
@@ -42,25 +44,6 @@ OnEpoch = Callable[[EpochReport], None]
 OnStep = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """M of N pictures: `rows` (M,) of `pixels` (N, S, S, 3) uint8; targets (M, T) float32 or nothing."""
-
-    pixels: NDArray[np.uint8]
-    rows: NDArray[np.intp]
-    targets: NDArray[np.float32] | None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batch(self, chosen: NDArray[np.intp], device: torch.device) -> Batch:
-        """Read these of the M, and only these, onto the device."""
-        chosen = np.sort(chosen)  # a memory-mapped file is then read forwards
-        pixels = torch.from_numpy(take(self.pixels, self.rows[chosen])).to(device)
-        targets = None if self.targets is None else torch.from_numpy(take(self.targets, chosen)).to(device)
-        return Batch(pixels, targets)
-
-
 @dataclass
 class Best:
     """The weights with the lowest validation loss so far, and how many epochs ago the last clear gain was."""
@@ -77,7 +60,7 @@ class Best:
 
 
 class Run:
-    """One objective, its data, its optimiser and its schedule; trains in place."""
+    """One objective, its data, and how far it is; trains in place."""
 
     def __init__(
         self,
@@ -86,15 +69,12 @@ class Run:
         validation: Pictures,
         settings: FitSettings,
         plan: Plan,
+        team: Team | None = None,
     ) -> None:
         self.objective, self.pictures, self.validation = objective, pictures, validation
-        self.settings, self.plan = settings, plan
-        self.device = next(objective.parameters()).device
-        self.optimiser = torch.optim.AdamW(
-            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        n_steps = max(plan.n_steps, LEAST_SCHEDULE)
-        self.schedule = OneCycleLR(self.optimiser, settings.learning_rate, n_steps, pct_start=0.1)
+        self.settings, self.plan, self.team = settings, plan, team
+        self.stepper = Stepper(objective, settings, plan.n_steps, team)
+        self.device = self.stepper.device
         self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
         self.losses = list[Losses]()  # of the steps of the epoch that is under way
@@ -114,70 +94,52 @@ class Run:
         """
         best, history = self.best, self.history
         started = time.perf_counter() - self.seconds
-        while len(history) < self.plan.n_epochs and not self._on_a_plateau():
-            for _ in range(len(self.losses), self.plan.steps_per_epoch):
-                if checkpoints is not None and checkpoints.due():
-                    self.seconds = time.perf_counter() - started
-                    checkpoints.save(self.state())
-                self._take_step(on_step)
-            train, validation = self._means(self.losses), self._validate()
-            self.losses, self.seconds = [], time.perf_counter() - started
-            history.append(EpochReport(len(history) + 1, self.plan.n_epochs, train, validation, self.seconds))
-            best.see(validation["total"], self.objective)
-            if on_epoch:
-                on_epoch(history[-1])
+        own_rows = self.rows if self.team is None else map(self.team.share, self.rows)
+        with ReadAhead(self.pictures, own_rows, self.device, self.settings.read_ahead) as batches:
+            while len(history) < self.plan.n_epochs and not self._on_a_plateau():
+                for _ in range(len(self.losses), self.plan.steps_per_epoch):
+                    if checkpoints is not None and checkpoints.due():
+                        self.seconds = time.perf_counter() - started
+                        checkpoints.save(self.state())
+                    self._step(next(batches), on_step)
+                train = self._means(self.losses)
+                validation = self._validate(train)
+                self.losses, self.seconds = [], time.perf_counter() - started
+                epoch = len(history) + 1
+                history.append(EpochReport(epoch, self.plan.n_epochs, train, validation, self.seconds))
+                best.see(validation["total"], self.objective)
+                if on_epoch:
+                    on_epoch(history[-1])
         self.objective.load_state_dict(best.weights)
         return history, len(history) < self.plan.n_epochs
 
     def state(self) -> FitState:
         """Give everything that the run needs to go on after the last step."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        tensors, facts = self.stepper.state()
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.weights.items()}
-        optimiser = self.optimiser.state_dict()
-        for nth, moments in optimiser["state"].items():
-            tensors |= {f"optimiser.{nth}.{name}": moment for name, moment in moments.items()}
         tensors["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.losses:
             names = self.losses[0]
             tensors |= {f"losses.{n}": torch.stack([step[n] for step in self.losses]) for n in names}
-        facts = {
+        facts |= {
             "steps_done": self.steps_done,
             "seconds": self.seconds,
             "best_loss": self.best.loss,
             "epochs_since": self.best.epochs_since,
             "history": [asdict(report) for report in self.history],
-            "param_groups": optimiser["param_groups"],
-            "schedule": self.schedule.state_dict(),
         }
         return FitState(tensors, facts)
 
     def restore(self, state: FitState) -> None:
         """Go on from a state of a run with the same pictures and settings."""
-        named: dict[str, dict[str, Tensor]] = {
-            "network": {},
-            "best": {},
-            "optimiser": {},
-            "losses": {},
-        }
-        for name, tensor in state.tensors.items():
-            owner, _, rest = name.partition(".")
-            if owner in named:
-                named[owner][rest] = tensor
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in named["optimiser"].items():
-            nth, _, moment = name.partition(".")
-            moments.setdefault(int(nth), {})[moment] = tensor
         facts = state.facts
-        groups = [{**g, "betas": tuple(g["betas"])} for g in facts["param_groups"]]
-        self.objective.load_state_dict(named["network"])
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        self.schedule.load_state_dict(dict(facts["schedule"]))
-        self.best = Best(facts["best_loss"], facts["epochs_since"], named["best"])
+        self.stepper.restore(state.tensors, facts)
+        self.best = Best(facts["best_loss"], facts["epochs_since"], _named(state, "best."))
         self.history = [EpochReport(**report) for report in facts["history"]]
         self.steps_done, self.seconds = facts["steps_done"], facts.get("seconds", 0.0)
-        columns = {name: tensor.to(self.device).unbind() for name, tensor in named["losses"].items()}
+        columns = {name: values.to(self.device).unbind() for name, values in _named(state, "losses.").items()}
         rows = zip(*columns.values(), strict=True)
         self.losses = [dict(zip(columns, row, strict=True)) for row in rows]
         for _ in range(self.steps_done):  # the order of pictures goes on where it was
@@ -189,46 +151,47 @@ class Run:
     def _on_a_plateau(self) -> bool:
         return self.steps_done >= self.settings.min_steps and self.best.epochs_since >= self.settings.patience
 
-    def _take_step(self, on_step: OnStep | None) -> None:
+    def _step(self, batch: Batch, on_step: OnStep | None) -> None:
+        if self.team is not None:  # each process its own views; and after a restart the same as before
+            nth = self.steps_done * self.team.size + self.team.rank
+            torch.manual_seed(((self.settings.random_state << 32) + nth) % 2**63)
         self.objective.train()
-        self.losses.append(self._step(next(self.rows)))
+        self.losses.append(self.stepper.step(batch))
         self.steps_done += 1
         if self.steps_done % CHECKED_EVERY == 0:
             self._means(self.losses[-1:])
         if on_step:
             on_step(self.steps_done, self.plan.n_steps)
 
-    def _step(self, rows: NDArray[np.intp]) -> Losses:
-        """Move the weights by one batch; the losses stay on the device, for not to wait for it."""
-        with self._autocast():
-            losses = self.objective(self.pictures.batch(rows, self.device))
-        self.optimiser.zero_grad()
-        losses["total"].backward()
-        nn.utils.clip_grad_norm_(self.objective.parameters(), MAX_GRADIENT_NORM)
-        self.optimiser.step()
-        self.schedule.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+    def _validate(self, train: MeanLosses) -> MeanLosses:
+        """Measure the losses on pictures kept out of training; in a team, rank 0 does it for all."""
+        if self.team is None:
+            return self._validated()
+        values = list((self._validated() if self.team.leads else train).values())
+        told = self.team.from_leader(torch.tensor(values, dtype=torch.float64, device=self.device))
+        return dict(zip(train, told.tolist(), strict=True))
 
     @torch.no_grad()
-    def _validate(self) -> MeanLosses:
-        """Measure the losses on pictures kept out of training, with the same views every time."""
+    def _validated(self) -> MeanLosses:
+        """Take the same views every time."""
         self.objective.eval()
         n, size = len(self.validation), self.plan.batch_size
         # equal parts: a loss that compares within a batch means something else on a small remainder
         parts = np.array_split(np.arange(n), -(-n // size))
         cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda), self._autocast():
+        with torch.random.fork_rng(devices=cuda), self.stepper.autocast():
             torch.manual_seed(self.settings.random_state)
-            return self._means([self.objective(self.validation.batch(rows, self.device)) for rows in parts])
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        """Compute in bfloat16 where CUDA has it, in float32 elsewhere."""
-        wanted = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+            steps = [self.objective(self.validation.batch(rows, self.device)) for rows in parts]
+            return self._finite({name: _mean(steps, name).item() for name in steps[0]})
 
     def _means(self, steps: list[Losses]) -> MeanLosses:
-        """Average losses by name, and refuse those that are not finite."""
-        means = {name: torch.stack([step[name] for step in steps]).mean().item() for name in steps[0]}
+        """Average losses by name, over all processes too; refuse those that are not finite."""
+        means = torch.stack([_mean(steps, name) for name in steps[0]])
+        if self.team is not None:
+            means = self.team.mean(means)
+        return self._finite(dict(zip(steps[0], means.tolist(), strict=True)))
+
+    def _finite(self, means: MeanLosses) -> MeanLosses:
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
             raise TrainingFailed(
@@ -236,6 +199,16 @@ class Run:
                 f"(it is {self.settings.learning_rate:g}), or raise batch_size (it is {self.plan.batch_size})"
             )
         return means
+
+
+def _mean(steps: list[Losses], name: str) -> Tensor:
+    return torch.stack([step[name] for step in steps]).mean()
+
+
+def _named(state: FitState, prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor for name, tensor in state.tensors.items() if name.startswith(prefix)
+    }
 
 
 def shuffled(n_pictures: int, batch_size: int, random_state: int) -> Iterator[NDArray[np.intp]]:

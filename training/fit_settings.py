@@ -35,7 +35,9 @@ class FitSettings(BaseModel):
     max_steps: int = Field(
         4000, ge=1, description="a large corpus is passed less often, to keep under this many"
     )
-    batch_size: int = Field(128, ge=2, description="pictures per step; fewer if the corpus is smaller")
+    batch_size: int = Field(
+        128, ge=2, description="pictures per step, of all processes together; fewer if the corpus is smaller"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's, at the peak of the one-cycle schedule")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW's")
     patience: int = Field(
@@ -46,6 +48,12 @@ class FitSettings(BaseModel):
     )
     random_state: int = Field(0, ge=0, description="seed of weights, order and views")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="of convolutions; auto: on CUDA bfloat16, or float16 with scaled gradients where the GPU "
+        "lacks it, on a CPU float32",
+    )
+    read_ahead: int = Field(2, ge=0, description="batches that are read while the device computes")
 
     def torch_device(self) -> "torch.device":
         """Give the device to train on.
@@ -59,6 +67,17 @@ class FitSettings(BaseModel):
         if self.device == "cuda" and not present:
             raise ConfigurationError("device is 'cuda', but torch sees none; set it to 'auto' or 'cpu'")
         return torch.device("cuda" if present and self.device != "cpu" else "cpu")
+
+    def compute_dtype(self, device: "torch.device") -> "torch.dtype":
+        """Give the type that convolutions compute in; weights are float32 all the same."""
+        import torch  # noqa: PLC0415 - as above
+
+        if self.precision != "auto":
+            return torch.float32 if self.precision == "float32" else torch.bfloat16
+        if device.type != "cuda":
+            return torch.float32
+        # by hardware: emulated, it is slower than float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 @dataclass(frozen=True)
@@ -75,14 +94,16 @@ class Plan:
         return self.steps_per_epoch * self.n_epochs
 
 
-def plan_steps(n_pictures: int, settings: FitSettings) -> Plan:
+def plan_steps(n_pictures: int, settings: FitSettings, n_processes: int = 1) -> Plan:
     """Turn a corpus and a budget into steps.
 
     Passes are what a large corpus needs, steps are what a small one needs: `epochs` counts passes,
-    `min_steps` and `max_steps` bound them. The whole number of epochs may overshoot by one epoch.
+    `min_steps` and `max_steps` bound them. The whole number of epochs may overshoot by one epoch. Several
+    processes share the pictures of a step evenly.
 
     Raises:
         TrainingFailed: too few pictures to train on.
+        ConfigurationError: too few pictures in a step for so many processes.
     """
     if n_pictures < LEAST_PICTURES:
         raise TrainingFailed(
@@ -90,6 +111,12 @@ def plan_steps(n_pictures: int, settings: FitSettings) -> Plan:
             "and hundreds are useful"
         )
     batch_size = min(settings.batch_size, n_pictures)
+    batch_size -= batch_size % n_processes
+    if n_processes > 1 and batch_size < n_processes * LEAST_PICTURES:
+        raise ConfigurationError(
+            f"{batch_size} pictures per step are too few for {n_processes} processes: raise batch_size to "
+            f"{n_processes * LEAST_PICTURES} or more, or start fewer"
+        )
     per_pass = -(-n_pictures // batch_size)
     wanted = max(settings.epochs * per_pass, settings.min_steps)
     n_steps = min(wanted, settings.max_steps)

@@ -1,7 +1,7 @@
 """A fitted model into a bundle's files."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import safetensors.numpy
@@ -16,6 +16,7 @@ from model_store.membership import name_hashes
 from model_store.predictor import Predictor
 from training.evaluate import shares
 from training.identity import Matched
+from training.room import take
 
 N_PROBE: Final = 16
 N_EXEMPLARS: Final = 8
@@ -51,10 +52,10 @@ def pack(
     probe_rows = np.unique(np.linspace(0, n - 1, min(n, N_PROBE)).astype(int))
     reference_rows = np.unique(np.linspace(0, n - 1, min(n, N_REFERENCE)).astype(int))
     nearest = clusterer.assign(projections).indices
-    unseen = predictor(pixels[_new_to_it(n, held_out)])
-    reference = {
+    unseen = predictor(take(pixels, _new_to_it(n, held_out)))
+    reference: dict[str, NDArray[Any]] = {
         "shares": shares(nearest, len(clusterer.centroids)).astype(np.float32),
-        "projections": np.ascontiguousarray(projections[reference_rows]),
+        "projections": take(projections, reference_rows),
         "seen": np.sort(name_hashes(names)),
         "residuals": np.ascontiguousarray(unseen.residuals),
         "unknown": unseen.unknown.astype(np.uint8),
@@ -66,7 +67,7 @@ def pack(
         bundle_files.CLUSTERS: clusters.to_bytes(),
         bundle_files.EXEMPLARS: exemplars_to_bytes(clusters.clusters),
         bundle_files.REFERENCE: safetensors.numpy.save(reference),
-        bundle_files.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
+        bundle_files.PROBE: bundle.probe_to_bytes(predictor, take(pixels, probe_rows)),
         **clusterer.to_files(),
     }
 

@@ -11,46 +11,32 @@ corpus -> a tenth held out
 Needs neither store nor broker: the same call serves `shoal train --out`, the trainer and the tests.
 """
 
-import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
 from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.manifest import Manifest, Snapshot, libraries, new_version
 from model_store.predictor import Predictor, best_device
-from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints
-from training.cluster import MIN_PER_CLUSTER
 from training.corpus import Corpus
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.labels import Labels
 from training.lineage import identify
 from training.model_card import model_card
 from training.pack import name_clusters, pack
-from training.predecessor import Predecessor, by_hash
+from training.predecessor import Predecessor
 from training.progress import Progress
 from training.quality import judge
 from training.room import take
+from training.split import Split, divide
 from training.streamed_cluster import assign_parts, fit_any, project_parts
 from training.train_settings import TrainSettings
 from training.trained import Trained
 
 __all__ = ["TrainSettings", "Trained", "train"]
-
-MIN_IMAGES: Final = 20
-MAX_JUDGED: Final = 8192  # pictures whose pixels are in memory at once while models are judged
-
-
-class _Split(NamedTuple):
-    rows: NDArray[np.intp]
-    held_out: NDArray[np.intp]
-    judged: NDArray[np.intp]  # of those held out; the quality of more is no better known
 
 
 def train(
@@ -88,7 +74,7 @@ def train(
     """
     started = time.monotonic()
     labels = Labels.read(settings.labels_file)
-    split = _split(corpus.names, settings)
+    split = divide(corpus.names, settings.cluster.n_clusters, settings.held_out)
     start = predecessor.weights(settings.fit) if predecessor else None
     purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
     fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir)
@@ -181,28 +167,9 @@ def train(
     return trained
 
 
-def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
-    """Divide the rows, to fit and held out, by a hash of their names.
-
-    A picture that is held out from one model is held out from its successors, but for a few at the edge:
-    so both can be judged on pictures that neither has learned from.
-    """
-    n, n_clusters = len(names), settings.cluster.n_clusters
-    least = max(MIN_IMAGES, math.ceil(n_clusters * MIN_PER_CLUSTER / (1 - settings.held_out)) + 1)
-    if n < least:
-        raise TrainingFailed(
-            f"{n} pictures are too few for {n_clusters} clusters: it takes {least}, or fewer clusters "
-            "(--n-clusters)"
-        )
-    order = by_hash(names, "held out")
-    n_held_out = max(4, round(n * settings.held_out))
-    held_out = order[:n_held_out]
-    return _Split(np.sort(order[n_held_out:]), np.sort(held_out), np.sort(held_out[:MAX_JUDGED]))
-
-
 def _fit(
     corpus: Corpus,
-    split: _Split,
+    split: Split,
     settings: TrainSettings,
     progress: Progress,
     start: tuple[Encoder, Decoder] | None,

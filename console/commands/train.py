@@ -12,7 +12,9 @@ from console.output import Bars, err, print_json
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
+from training.fit import follow
 from training.settings import Settings
+from training.team import join, leave
 
 
 def register(app: typer.Typer) -> None:
@@ -62,15 +64,22 @@ def train(
             },
         }
     )
-    folder = settings.training.workdir
-    with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=folder) as workdir:
-        if out is not None and source is not None:
-            model = into_folder(source, collection, settings, Path(workdir), bars, out)
-        else:
-            promotion = Promotion(promote, reason if force else None)
-            model = into_store(source, collection, settings, Path(workdir), bars, promotion)
-            if out is not None:
-                write(model.trained, out)
+    team = join(settings.training.fit.torch_device().type)
+    try:
+        if team is not None and not team.leads:
+            follow(team)
+            return
+        folder = settings.training.workdir
+        with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=folder) as workdir:
+            if out is not None and source is not None:
+                model = into_folder(source, collection, settings, Path(workdir), bars, out)
+            else:
+                promotion = Promotion(promote, reason if force else None)
+                model = into_store(source, collection, settings, Path(workdir), bars, promotion)
+                if out is not None:
+                    write(model.trained, out)
+    finally:
+        leave()
     _say(model, out, as_json)
 
 

@@ -23,6 +23,7 @@ from model_store.autoencoder import to_images
 from training.augment import augment
 from training.augmentation import Augmentation
 from training.recipes.objective import Batch, Losses, Objective
+from training.team import gathered, own_part
 
 N_PROTOTYPES = 64
 TEMPERATURE = 0.1  # of the scores; their targets are made sharper, below
@@ -44,7 +45,8 @@ class Pure(Objective):
             [augment(images, self.augmentation), augment(images, self.augmentation)]
         )  # (2B, 3, S, S)
         embeddings = self.encoder(views)  # (2B, D)
-        agreement = self._agreement(embeddings.float())
+        with torch.autocast(embeddings.device.type, enabled=False):  # the targets are sharper than 16 bits
+            agreement = self._agreement(embeddings.float())
         n_images = len(images)
         drawn = self.decoder(embeddings[:n_images]).float()
         reconstruction = F.mse_loss(drawn, views[:n_images])
@@ -55,8 +57,12 @@ class Pure(Objective):
         scores = F.linear(F.normalize(embeddings), F.normalize(self.prototypes.weight))  # cosines (2B, Q)
         first, second = scores.chunk(2)
         predictions = F.log_softmax(torch.cat([second, first]) / TEMPERATURE, dim=1)
-        targets = torch.cat([balanced(first), balanced(second)])
+        targets = torch.cat([self._targets(first), self._targets(second)])
         return -(targets * predictions).sum(1).mean()
+
+    def _targets(self, scores: Tensor) -> Tensor:
+        """Balance over the whole step, of which this process may have a part."""
+        return own_part(balanced(gathered(scores))) if self.training else balanced(scores)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from model_store.architecture import Architecture
 from training.augmentation import Augmentation
 from training.fit import FitSettings, embed, fit_autoencoder
-from training.fit_run import Pictures
+from training.read_ahead import Pictures
 from training.recipes import distilled
 from training.recipes.distilled import Distilled
 from training.recipes.objective import Batch

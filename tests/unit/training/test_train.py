@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from producer.errors import TrainingFailed
 from tests.tiny_model import tiny_pixels
+from training.checkpoint import FitState
 from training.corpus import Corpus
 from training.progress import Silent
 from training.train import Trained, train
@@ -196,3 +198,33 @@ def test_too_few_pictures_for_the_clusters_say_what_else_would_do() -> None:
 
 def test_the_fewest_pictures_that_are_enough_give_a_model() -> None:
     assert run(settings(), corpus(20)).load().manifest.snapshot.n_images == 20
+
+
+class Asked(Exception):
+    """Ends a run at the moment when it looks for a checkpoint; says what for."""
+
+
+class Asking:
+    def due(self) -> bool:
+        return False
+
+    def save(self, state: FitState) -> None:
+        raise AssertionError
+
+    def load(self, purpose: str) -> FitState | None:
+        raise Asked(purpose)
+
+
+def looked_for(corpus: Corpus, settings: TrainSettings) -> str:
+    with pytest.raises(Asked) as asked:
+        train(corpus, settings, Silent(), source="npy", checkpoints=Asking())
+    return str(asked.value)
+
+
+def test_a_run_goes_on_only_from_its_own_corpus_division_and_settings() -> None:
+    own = looked_for(corpus(), settings())
+
+    assert looked_for(corpus(), settings()) == own
+    assert looked_for(replace(corpus(), digest="e" * 64), settings()) != own
+    assert looked_for(corpus(), settings(random_state=1)) != own
+    assert looked_for(corpus(), settings().model_copy(update={"held_out": 0.2})) != own
