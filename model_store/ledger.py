@@ -78,7 +78,7 @@ class Ledger:
             self._store.delete(self._layout.ledger_part(message_id))
             return
         residuals = residuals if residuals is not None else [None] * len(refs)
-        rows = [_row(*parts) for parts in zip(refs, results, projections, residuals, strict=True)]
+        rows = [_row(message_id, *parts) for parts in zip(refs, results, projections, residuals, strict=True)]
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
         self._store.put(self._layout.ledger_part(message_id), buffer.getvalue())
@@ -134,10 +134,14 @@ def _none(columns: Sequence[str]) -> pa.Table:
 
 
 def _row(
-    ref: ImageRef, result: Result, projection: NDArray[np.float32] | None, residual: float | None
+    message_id: str,
+    ref: ImageRef,
+    result: Result,
+    projection: NDArray[np.float32] | None,
+    residual: float | None,
 ) -> dict[str, object]:
     return {
-        "message_id": result.message_id,
+        "message_id": message_id,  # of the part, not of the submission: compaction tells parts by it
         "image_id": ref.image_id,
         "bucket": ref.bucket,
         "key": ref.key,

@@ -97,6 +97,11 @@ class ClassifyImages(Contract):
     part_of: Whole | None = Field(None, description="set by workers, on messages that they take apart")
 
     @property
+    def submission(self) -> str:
+        """The id that results carry: what a message was taken from is as old as the message itself was."""
+        return self.part_of.message_id if self.part_of else self.message_id
+
+    @property
     def whole(self) -> Whole:
         """The message itself, or the one that it was taken from."""
         different = len({ref.image_id for ref in self.images})

@@ -98,7 +98,7 @@ def _predicted(message: ClassifyImages, ref: ImageRef, ready: Ready, row: int, d
     return Result(
         image_id=ref.image_id,
         collection=message.collection,
-        message_id=message.message_id,
+        message_id=message.submission,
         status="unknown" if prediction.unknown[row] else "assigned",
         cluster=Cluster(id=near[0].id, index=near[0].index),
         distance=far[0],
@@ -133,7 +133,7 @@ def _refused(
     return Result(
         image_id=ref.image_id,
         collection=message.collection,
-        message_id=message.message_id,
+        message_id=message.submission,
         status="failed" if isinstance(outcome, Failed) else "rejected",
         model=done.stamp,
         attempt=done.attempt,

@@ -46,6 +46,15 @@ MIXED: list[Outcome] = [
 ]
 
 
+def test_what_was_taken_from_a_message_answers_as_that_message() -> None:
+    """Else its results would be newer ones than a later submission, or older than what they mend."""
+    whole = message(5)
+    half = message(2).model_copy(update={"part_of": whole.whole})
+    done = Pass(stamp=STAMP, attempt=1, clusters=CLUSTERS, prediction=prediction((2, 1.0, False)))
+    answers = results(half, [ready(), Failed("internal", "ours")], done)
+    assert {answer.message_id for answer in answers} == {whole.message_id}
+
+
 def test_every_reference_gets_one_result_in_its_place() -> None:
     done = Pass(
         stamp=STAMP, attempt=1, clusters=CLUSTERS, prediction=prediction((2, 1.0, False), (0, 9.0, True))

@@ -95,6 +95,17 @@ def test_the_halves_of_a_message_leave_the_part_of_the_whole(store: MemoryStore)
     assert rows(store) == {whole.message_id: ["a", "b", "c"]}
 
 
+def test_the_halves_of_a_message_have_parts_of_the_ledger_of_their_own(store: MemoryStore) -> None:
+    whole = message("a", "b")
+    halves = [message(image_id, part_of=whole.whole) for image_id in ("a", "b")]
+    for half in halves:
+        record(store, half, message_id=half.submission)
+    [table] = Ledger(store, "cats").tables(("message_id", "image_id"))
+    assert set(zip(table["message_id"].to_pylist(), table["image_id"].to_pylist(), strict=True)) == {
+        (half.message_id, half.images[0].image_id) for half in halves
+    }
+
+
 def test_an_erased_picture_of_a_late_message_leaves_an_empty_row(store: MemoryStore) -> None:
     Tombstones(store, "cats").set(["a"], "r")
     work = message("a", "b")
