@@ -8,7 +8,7 @@ from model_store.results import Results
 from producer.contracts import Result
 
 WINDOW: Final = 256  # messages are done about in their order: ask for the oldest that are missing
-PAUSE_S: Final = 0.2
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0  # it grows while nothing new comes: a question is WINDOW requests
 
 
 def wait_for_results(
@@ -45,5 +45,6 @@ def wait_for_results(
             on_progress(len(found))
         else:
             missing = missing[WINDOW:] + missing[:WINDOW]  # one that never comes must not hide the others
-            time.sleep(PAUSE_S)
+            waited_s = time.monotonic() - last_news
+            time.sleep(min(PAUSE_S + waited_s / 10, LONGEST_PAUSE_S))
     return found
