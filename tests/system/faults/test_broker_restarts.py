@@ -95,7 +95,7 @@ def test_a_broker_that_is_killed_again_and_again_loses_nothing(own_platform: Pla
             longest_s = max(longest_s, wait_for_more(log, 3))
         submitter.stop()
         refs = submitter.acknowledged
-        wait_until(lambda: len(answers(platform, refs)) == len(refs), 120, "all that was acknowledged")
+        wait_until(lambda: len(answers(platform, refs)) == len(refs), 120, "all", every_s=0.5)
     report = FaultReport("Valkey killed (SIGKILL) and restarted on its append-only file, under load")
     report.count((ref.image_id for ref in refs), answers(platform, refs))
     report.duplicates = sum(n > 1 for n in Counter(DONE.findall(log.read_text())).values())
@@ -110,7 +110,10 @@ def wait_for_more(log: Path, messages: int) -> float:
     """Wait until so many more messages were done; gives how many seconds it took."""
     before, since = len(DONE.findall(log.read_text())), time.monotonic()
     wait_until(
-        lambda: len(DONE.findall(log.read_text())) >= before + messages, RESUMES_WITHIN_S, "work goes on"
+        lambda: len(DONE.findall(log.read_text())) >= before + messages,
+        RESUMES_WITHIN_S,
+        "work goes on",
+        every_s=0.2,
     )
     return time.monotonic() - since
 

@@ -51,7 +51,7 @@ def test_one_poison_picture_costs_its_neighbours_nothing(platform: Platform, cli
         "bulk", envelope(CLASSIFY, message.message_id, message.model_dump(mode="json", exclude_none=True))
     )
     with fleet(platform, 1, FAULT_POISON=hashlib.sha256(bad).hexdigest()) as workers:
-        wait_until(lambda: dead(platform) == 1, PATIENCE_S, "the dead letter")
+        wait_until(lambda: dead(platform) == 1, PATIENCE_S, "the dead letter", every_s=0.5)
         report = load.settle(f"a picture that kills the worker, among {NEIGHBOURS + 1}", PATIENCE_S)
         wait_until(lambda: nothing_waits(client), 60, "an empty broker")
         assert 0 < workers.deaths <= 12
@@ -84,7 +84,12 @@ def test_malformed_and_mutated_messages_stop_nobody_and_are_all_accounted_for(
         for letter in letters:
             client.lpush("interactive", letter)
         report = load.settle("malformed and mutated messages", PATIENCE_S)
-        wait_until(lambda: accounted(workers, client) == len(letters), 240, "every message accounted for")
+        wait_until(
+            lambda: accounted(workers, client) == len(letters),
+            240,
+            "every message accounted for",
+            every_s=0.5,
+        )
         assert workers.deaths == 0
     report.dead_letters = len(list(DeadLetters(platform.store, "default").list())) - letters_before
     report.faults = {"malformed": len(MALFORMED) + 1, "mutated": MUTATIONS}
