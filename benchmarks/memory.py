@@ -33,6 +33,7 @@ from training.room import parts
 from training.settings import Settings
 from training.train import train
 
+CIFAR10 = Path("../shared/data/cifar10/train.npz")
 SIDE = 32
 PART = 2000
 NOISE = 12  # grey levels, standard deviation
@@ -141,12 +142,17 @@ def measured(case: str, pictures: Path, steps: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="npz with x (N, 32, 32, 3) uint8")
+    parser.add_argument(
+        "source", type=Path, nargs="?", default=CIFAR10, help="npz with x (N, 32, 32, 3) uint8"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--child", choices=list(CASES), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not options.source.exists():
+        print(f"skipped: {options.source} is not there")
+        return
     if options.child:
         before, started = high_water_mib(), time.perf_counter()
         with tempfile.TemporaryDirectory() as workdir:

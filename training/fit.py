@@ -29,7 +29,7 @@ from training.fit_settings import FitSettings, Plan, plan_steps
 from training.read_ahead import Pictures
 from training.recipes import recipe
 from training.room import parts, release, room
-from training.team import Team, current
+from training.team import Team, current, leave
 
 OnResume = Callable[[int], None]
 
@@ -122,6 +122,7 @@ def fit_autoencoder(
             if on_resume:
                 on_resume(resumed_at)
         history, stopped_early = run.train(on_epoch, on_step, checkpoints)
+        leave()  # the others of a team end here: they fit one model
         # new ones: in a team on GPUs the batch norm is another
         encoder, decoder = Encoder(settings.architecture), Decoder(settings.architecture)
         encoder.load_state_dict(objective.encoder.state_dict())

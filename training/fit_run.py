@@ -19,8 +19,9 @@ from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
 from training.read_ahead import Pictures, ReadAhead
-from training.recipes import Batch, Losses, Objective
+from training.recipes import Batch, Objective
 from training.stepper import Stepper
+from training.tally import Tally
 from training.team import Team
 
 CHECKED_EVERY: Final = 100  # steps after which a loss is looked at: an epoch may have thousands
@@ -77,7 +78,7 @@ class Run:
         self.device = self.stepper.device
         self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
-        self.losses = list[Losses]()  # of the steps of the epoch that is under way
+        self.losses = Tally(plan.steps_per_epoch, self.device)  # of the epoch that is under way
         self.seconds = 0.0  # of an earlier attempt
         self.best, self.history = Best(), list[EpochReport]()
 
@@ -102,9 +103,10 @@ class Run:
                         self.seconds = time.perf_counter() - started
                         checkpoints.save(self.state())
                     self._step(next(batches), on_step)
-                train = self._means(self.losses)
+                train = self._means(self.losses.means())
                 validation = self._validate(train)
-                self.losses, self.seconds = [], time.perf_counter() - started
+                self.losses.clear()
+                self.seconds = time.perf_counter() - started
                 epoch = len(history) + 1
                 history.append(EpochReport(epoch, self.plan.n_epochs, train, validation, self.seconds))
                 best.see(validation["total"], self.objective)
@@ -120,9 +122,7 @@ class Run:
         tensors["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.losses:
-            names = self.losses[0]
-            tensors |= {f"losses.{n}": torch.stack([step[n] for step in self.losses]) for n in names}
+        tensors |= {f"losses.{name}": losses for name, losses in self.losses.state().items()}
         facts |= {
             "steps_done": self.steps_done,
             "seconds": self.seconds,
@@ -139,9 +139,7 @@ class Run:
         self.best = Best(facts["best_loss"], facts["epochs_since"], _named(state, "best."))
         self.history = [EpochReport(**report) for report in facts["history"]]
         self.steps_done, self.seconds = facts["steps_done"], facts.get("seconds", 0.0)
-        columns = {name: values.to(self.device).unbind() for name, values in _named(state, "losses.").items()}
-        rows = zip(*columns.values(), strict=True)
-        self.losses = [dict(zip(columns, row, strict=True)) for row in rows]
+        self.losses.restore(_named(state, "losses."))
         for _ in range(self.steps_done):  # the order of pictures goes on where it was
             next(self.rows)
         torch.set_rng_state(state.tensors["random"])
@@ -156,10 +154,10 @@ class Run:
             nth = self.steps_done * self.team.size + self.team.rank
             torch.manual_seed(((self.settings.random_state << 32) + nth) % 2**63)
         self.objective.train()
-        self.losses.append(self.stepper.step(batch))
+        self.losses.add(self.stepper.step(batch))
         self.steps_done += 1
         if self.steps_done % CHECKED_EVERY == 0:
-            self._means(self.losses[-1:])
+            self._means(self.losses.last())
         if on_step:
             on_step(self.steps_done, self.plan.n_steps)
 
@@ -181,15 +179,15 @@ class Run:
         cuda = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda), self.stepper.autocast():
             torch.manual_seed(self.settings.random_state)
-            steps = [self.objective(self.validation.batch(rows, self.device)) for rows in parts]
-            return self._finite({name: _mean(steps, name).item() for name in steps[0]})
+            found = Tally(len(parts), self.device)
+            for rows in parts:
+                found.add(self.objective(self.validation.batch(rows, self.device)))
+            return self._finite(dict(zip(found.names, found.means().tolist(), strict=True)))
 
-    def _means(self, steps: list[Losses]) -> MeanLosses:
-        """Average losses by name, over all processes too; refuse those that are not finite."""
-        means = torch.stack([_mean(steps, name) for name in steps[0]])
-        if self.team is not None:
-            means = self.team.mean(means)
-        return self._finite(dict(zip(steps[0], means.tolist(), strict=True)))
+    def _means(self, losses: Tensor) -> MeanLosses:
+        """Average losses over all processes; refuse those that are not finite."""
+        means = losses if self.team is None else self.team.mean(losses)
+        return self._finite(dict(zip(self.losses.names, means.tolist(), strict=True)))
 
     def _finite(self, means: MeanLosses) -> MeanLosses:
         broken = [name for name, value in means.items() if not np.isfinite(value)]
@@ -199,10 +197,6 @@ class Run:
                 f"(it is {self.settings.learning_rate:g}), or raise batch_size (it is {self.plan.batch_size})"
             )
         return means
-
-
-def _mean(steps: list[Losses], name: str) -> Tensor:
-    return torch.stack([step[name] for step in steps]).mean()
 
 
 def _named(state: FitState, prefix: str) -> dict[str, Tensor]:

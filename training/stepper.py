@@ -87,7 +87,8 @@ class Stepper:
             elif owner == "optimiser":
                 nth, _, moment = rest.partition(".")
                 moments.setdefault(int(nth), {})[moment] = tensor
-        groups = [{**group, "betas": tuple(group["betas"])} for group in facts["param_groups"]]
+        own = self._optimiser.param_groups[0]["fused"]  # the state may be of another device
+        groups = [{**group, "betas": tuple(group["betas"]), "fused": own} for group in facts["param_groups"]]
         self.objective.load_state_dict(network)
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self._schedule.load_state_dict(dict(facts["schedule"]))

@@ -45,7 +45,7 @@ def command(folder: Path, *options: str) -> list[str]:
 
 def finished(arguments: list[str], env: dict[str, str], folder: Path) -> dict[str, Any]:
     done = subprocess.run(
-        arguments, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+        arguments, cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -65,7 +65,7 @@ def killed_at_half_time(
             data = checkpoint()
             return data is not None and FitState.from_bytes(data).facts["steps_done"] >= STEPS // 2
 
-        wait_until(half_way, 120, "a checkpoint of the second half")
+        wait_until(half_way, 300, "a checkpoint of the second half")
         running.send_signal(signal.SIGKILL)
         assert running.wait() == -signal.SIGKILL
 

@@ -38,7 +38,7 @@ def trained(folder: Path, out: str, n_processes: int) -> dict[str, object]:
         env={**os.environ, **SETTINGS},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
