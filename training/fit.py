@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from model_store.autoencoder import Decoder, Encoder, to_images
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints
-from training.fit_run import EpochReport, OnEpoch, OnStep, Pictures, Run
+from training.fit_run import EpochReport, Measure, OnEpoch, OnStep, Pictures, Run
 from training.fit_settings import FitSettings, plan_steps
 from training.recipes import recipe
 
@@ -52,6 +52,7 @@ def fit_autoencoder(
     start: tuple[Encoder, Decoder] | None = None,
     checkpoints: Checkpoints | None = None,
     purpose: str = "",
+    measure: Measure | None = None,
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -67,6 +68,7 @@ def fit_autoencoder(
         checkpoints: where to leave the state after an epoch when one is due, and where an earlier attempt
             left its own: then the fit goes on from there, to the weights that it would have given unbroken.
         purpose: what the fit is of; a checkpoint of something else is not continued.
+        measure: called after each epoch with its number and the encoder; what it gives is in the history.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -97,7 +99,7 @@ def fit_autoencoder(
             state = checkpoints.load(f"{purpose} {settings.model_dump_json()} {torch.__version__}")
             if state is not None:
                 run.restore(state)
-        history, stopped_early = run.train(on_epoch, on_step, checkpoints)
+        history, stopped_early = run.train(on_epoch, on_step, checkpoints, measure)
     kept = objective.cpu().eval()
     seconds = time.perf_counter() - started
     return FittedAutoencoder(kept.encoder, kept.decoder, history, seconds, device.type, stopped_early)

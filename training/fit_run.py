@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from model_store.autoencoder import Encoder
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
@@ -27,17 +28,22 @@ MeanLosses = dict[str, float]
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch: mean losses by name (`total` among them), how far the run is, seconds since its start."""
+    """One epoch: mean losses by name (`total` among them), how far the run is, seconds since its start.
+
+    `accuracy` is that of a clustering of labelled pictures, in epochs after which it was measured.
+    """
 
     epoch: int
     n_epochs: int
     train: MeanLosses
     validation: MeanLosses
     seconds: float
+    accuracy: float | None = None
 
 
 OnEpoch = Callable[[EpochReport], None]
 OnStep = Callable[[int, int], None]
+Measure = Callable[[int, Encoder], float | None]  # epoch, encoder -> accuracy; draws no random numbers
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,11 @@ class Run:
         self.best, self.history = Best(), list[EpochReport]()
 
     def train(
-        self, on_epoch: OnEpoch | None, on_step: OnStep | None, checkpoints: Checkpoints | None = None
+        self,
+        on_epoch: OnEpoch | None,
+        on_step: OnStep | None,
+        checkpoints: Checkpoints | None = None,
+        measure: Measure | None = None,
     ) -> tuple[list[EpochReport], bool]:
         """Run until the plan or the patience ends, and leave the best weights in place.
 
@@ -113,7 +123,9 @@ class Run:
         while len(history) < self.plan.n_epochs and not self._on_a_plateau():
             train, validation = self._epoch(on_step), self._validate()
             seconds = time.perf_counter() - started
-            history.append(EpochReport(len(history) + 1, self.plan.n_epochs, train, validation, seconds))
+            epoch = len(history) + 1
+            accuracy = measure(epoch, self.objective.encoder) if measure else None
+            history.append(EpochReport(epoch, self.plan.n_epochs, train, validation, seconds, accuracy))
             best.see(validation["total"], self.objective)
             if on_epoch:
                 on_epoch(history[-1])

@@ -25,13 +25,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from model_store import bundle
 from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle import listed
-from model_store.manifest import Manifest, Snapshot, libraries, new_version
+from model_store.manifest import Manifest, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
+from training.accuracy_curve import AccuracyCurve
 from training.checkpoint import Checkpoints
+from training.choice_of_k import settled
 from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
 from training.corpus import Corpus
+from training.course import COURSE, Course
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.fit_settings import FitSettings
 from training.identity import IdentitySettings
@@ -42,6 +45,7 @@ from training.pack import name_clusters, pack
 from training.predecessor import Predecessor, by_hash
 from training.progress import Progress
 from training.quality import judge
+from training.report.settings import ReportSettings
 from training.trained import Trained
 
 __all__ = ["TrainSettings", "Trained", "train"]
@@ -63,6 +67,7 @@ class TrainSettings(BaseModel):
     labels_file: Path | None = Field(
         None, description="CSV of name,label without a header; only for the accuracy gate, never trained on"
     )
+    report: ReportSettings = Field(default_factory=ReportSettings)
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of pictures for early stop and calibration")
 
     @property
@@ -112,15 +117,17 @@ def train(
     split = _split(corpus.names, settings)
     start = predecessor.weights(settings.fit) if predecessor else None
     purpose = f"{corpus.digest} {parent if start else ''}"
-    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose)
+    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, labels)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device)  # (N, D)
     rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
+    champions = len(predecessor.ids) if predecessor else None
+    cluster, choice = settled(embeddings[rows], settings.cluster, settings.fit.random_state, champions)
     clusterer = fit_clusterer(
         embeddings[rows],
         embeddings[split.held_out],
-        settings.cluster,
+        cluster,
         settings.fit.random_state,
         predecessor.labels[rows] if predecessor else None,
     )
@@ -152,7 +159,7 @@ def train(
         names=corpus.names,
         held_out=split.held_out,
     )
-    version, snapshot = version or new_version(), _snapshot(corpus, source)
+    version, snapshot = version or new_version(), corpus.snapshot(source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
     card = model_card(
         version=version,
@@ -164,6 +171,7 @@ def train(
         counts=clusterer.counts.tolist(),
     )
     files[bundle.MODEL_CARD] = card.encode()
+    files[COURSE] = Course.of(fitted, choice).to_bytes()
     manifest = Manifest(
         version=version,
         collection=collection,
@@ -193,7 +201,7 @@ def _split(names: Sequence[str], settings: TrainSettings) -> _Split:
     A picture that is held out from one model is held out from its successors, but for a few at the edge:
     so both can be judged on pictures that neither has learned from.
     """
-    n, n_clusters = len(names), settings.cluster.n_clusters
+    n, n_clusters = len(names), settings.cluster.least_n_clusters
     least = max(MIN_IMAGES, math.ceil(n_clusters * MIN_PER_CLUSTER / (1 - settings.held_out)) + 1)
     if n < least:
         raise TrainingFailed(
@@ -213,8 +221,11 @@ def _fit(
     start: tuple[Encoder, Decoder] | None,
     checkpoints: Checkpoints | None,
     purpose: str,
+    labels: Labels,
 ) -> FittedAutoencoder:
     progress.stage("train")
+    given = None if settings.cluster.n_clusters == "auto" else settings.cluster.n_clusters
+    measure = AccuracyCurve(corpus, labels, settings.fit, given, settings.report.accuracy_every)
     fitted = fit_autoencoder(
         corpus.pixels,
         corpus.pixels,
@@ -225,6 +236,7 @@ def _fit(
         start=start,
         checkpoints=checkpoints,
         purpose=purpose,
+        measure=measure if labels.by_name else None,
     )
     last = fitted.history[-1]
     progress.note(
@@ -233,14 +245,3 @@ def _fit(
         f"validation loss {last.validation['total']:.4f}"
     )
     return fitted
-
-
-def _snapshot(corpus: Corpus, source: str) -> Snapshot:
-    return Snapshot(
-        source=source,
-        digest=corpus.digest,
-        n_images=len(corpus.pixels),
-        n_rejected=corpus.n_rejected,
-        n_duplicates=corpus.n_duplicates,
-        n_near_duplicates=corpus.n_near_duplicates,
-    )
