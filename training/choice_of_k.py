@@ -4,7 +4,8 @@
 at most 2,000 embeddings -> unit length, PCA               once
 each K of the range      -> KMeans on all                  silhouette
                          -> KMeans on pairs of halves      do they agree on all? adjusted Rand index
-score = silhouette + stability / 2; the best counts, and the champion's K unless it is clearly beaten
+score = silhouette + stability / 2; of those near the best the smallest, and the champion's K unless
+it is clearly beaten
 ```
 The cost is bounded by the sample and by MOST_TRIED, whatever the corpus and the range.
 Sources: Rousseeuw (1987) for the silhouette; Ben-Hur et al. (2002) and von Luxburg (2010) for stability.
@@ -28,6 +29,8 @@ SAMPLE: Final = 2000  # pictures; the cost of the silhouette grows with the squa
 MOST_TRIED: Final = 24  # numbers of clusters; a wider range is tried in growing steps
 PAIRS: Final = 4  # of halves, per number of clusters
 RESTARTS: Final = 3
+STABILITY_WEIGHT: Final = 0.5
+AS_GOOD: Final = 0.02  # of a score: what another draw of the halves changes
 
 
 class Tried(BaseModel):
@@ -54,9 +57,6 @@ class Choice(BaseModel):
     reason: str
     curve: tuple[Tried, ...]
     n_sample: int
-
-
-STABILITY_WEIGHT: Final = 0.5
 
 
 def settled(
@@ -104,16 +104,21 @@ def choose(
 
 
 def decide(curve: Iterable[Tried], champion_n_clusters: int | None, margin: float) -> tuple[int, str]:
-    """Take the K with the best score, the smaller of equals; the champion's unless beaten by `margin`."""
+    """Take the smallest K within AS_GOOD of the best score; the champion's unless beaten by `margin`."""
     by_number = {tried.n_clusters: tried for tried in curve}
-    best = max(by_number.values(), key=lambda tried: (tried.score, -tried.n_clusters))
+    highest = max(tried.score for tried in by_number.values())
+    near = (tried for tried in by_number.values() if tried.score >= highest - AS_GOOD)
+    best = min(near, key=lambda tried: tried.n_clusters)
     kept = by_number.get(champion_n_clusters) if champion_n_clusters is not None else None
     if kept is not None and kept is not best and best.score - kept.score <= margin:
         return kept.n_clusters, (
-            f"the champion's {kept.n_clusters} are kept: {best.n_clusters} score {best.score:.3f}, they "
-            f"{kept.score:.3f}, and it takes {margin:g} more to change"
+            f"the champion's {kept.n_clusters} are kept: they score {kept.score:.3f}, {best.n_clusters} "
+            f"score {best.score:.3f}, and to change it takes {margin:g} more"
         )
-    return best.n_clusters, f"{best.n_clusters} score best, {best.score:.3f}"
+    return best.n_clusters, (
+        f"{best.n_clusters} is the smallest number whose score, {best.score:.3f}, is within {AS_GOOD:g} of "
+        f"the best, {highest:.3f}"
+    )
 
 
 def _numbers(least: int, most: int) -> list[int]:

@@ -8,6 +8,7 @@ train, judge beside the champion      candidate.py
 put verdict and version in the record the fence: only who still holds the run gets past here
 publish, with the verdict in the manifest
 hand names on, promote; or point `challenger` at it  the fence again
+the report                            run_report.py; whatever becomes of it
 ```
 
 A run whose trainer died is taken up by another, once: with the same snapshot, from the last checkpoint, and
@@ -22,7 +23,7 @@ import structlog
 
 from model_store.bundle import CLUSTERS, ClusterFile
 from model_store.cluster_history import ClusterHistory
-from model_store.cluster_names import ClusterNames, heirs
+from model_store.cluster_names import ClusterNames, Names, heirs
 from model_store.erasure import Erasure
 from model_store.exemplars import read_exemplars
 from model_store.images import ImageSource
@@ -42,6 +43,7 @@ from training.run_corpus import RunCorpus
 from training.run_lease import RunLease, RunLost
 from training.run_progress import RunProgress
 from training.run_record import RunRecord, Trigger, version_of
+from training.run_report import report_run
 from training.runs import Runs
 from training.settings import Settings
 from training.trained import Trained
@@ -137,8 +139,19 @@ class Retraining:
                 reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
                 return lease.end(state="skipped", reason=reason, n_images=len(corpus))
             trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
-        self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
-        return self._conclude(lease)
+            self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
+            ended = self._conclude(lease)
+            self._report(ended, trained, corpus)
+        return ended
+
+    def _report(self, ended: RunRecord, trained: Trained, corpus: Corpus) -> None:
+        """Draw what came of the run, which has ended: nothing waits for it, and nothing fails with it."""
+        try:
+            names = self._names.read()
+        except ShoalError as error:
+            log.warning("the report names no clusters", slot=ended.slot, reason=str(error))
+            names = Names()
+        report_run(self._store, ended, trained, corpus, self._training, names)
 
     def _train(
         self,

@@ -9,6 +9,7 @@ class ReportSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool = Field(True, description="make one at the end of every run")
+    kept: int = Field(50, ge=1, description="the newest so many reports of a collection stay in the store")
     map_pictures: int = Field(
         2000, ge=50, le=2000, description="pictures on the map, and that silhouettes are measured on"
     )

@@ -1,0 +1,63 @@
+"""What a report is of: a model, its pictures, and where it puts them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.autoencoder import Decoder, Encoder
+from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.clusterer import Assignment, Clusterer
+from model_store.manifest import Manifest
+from training.corpus import Corpus
+from training.course import COURSE, Course
+from training.labels import Labels
+from training.trained import Trained
+
+NameOf = Callable[[str], str | None]
+"""Cluster id -> what people call it, if anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model and N pictures. `held_out` are rows that it was not fitted on; empty where nobody knows."""
+
+    manifest: Manifest
+    clusters: ClusterFile
+    clusterer: Clusterer
+    encoder: Encoder
+    decoder: Decoder
+    course: Course
+    corpus: Corpus
+    assignment: Assignment  # (N,)
+    held_out: NDArray[np.intp]
+    labels: Labels
+    name_of: NameOf
+    device: str
+
+    @classmethod
+    def of(
+        cls,
+        trained: Trained,
+        corpus: Corpus,
+        labels: Labels,
+        device: str,
+        name_of: NameOf = lambda _: None,
+    ) -> Self:
+        """Take what a run leaves."""
+        return cls(
+            manifest=trained.manifest,
+            clusters=ClusterFile.from_bytes(trained.files[CLUSTERS]),
+            clusterer=trained.clusterer,
+            encoder=trained.fitted.encoder,
+            decoder=trained.fitted.decoder,
+            course=Course.from_bytes(trained.files[COURSE]) if COURSE in trained.files else Course(),
+            corpus=corpus,
+            assignment=trained.assignment,
+            held_out=trained.held_out,
+            labels=labels,
+            name_of=name_of,
+            device=device,
+        )
