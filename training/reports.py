@@ -52,22 +52,18 @@ class Reports:
 
     def read(self, version: str) -> dict[str, bytes]:
         """Give the files of a version's report by name; none if its page is not there (any longer)."""
-        for slot in self._slots(version):
-            prefix = self._layout.run_file(slot, "")
-            names = [
-                info.key.removeprefix(prefix)
-                for info in self._store.list(prefix)
-                if info.key.endswith((PAGE, DRAWING))
-            ]
-            if PAGE in names:
-                return dict(self._found(prefix, names))
-        return {}
+        prefix = self._layout.run_file(self.slot(version), "")
+        names = [
+            info.key.removeprefix(prefix)
+            for info in self._store.list(prefix)
+            if info.key.endswith((PAGE, DRAWING))
+        ]
+        return dict(self._found(prefix, names)) if PAGE in names else {}
 
-    def _slots(self, version: str) -> Iterator[str]:
-        yield version
-        for record in Runs(self._store, self._collection).all():
-            if record.version == version:
-                yield record.slot
+    def slot(self, version: str) -> str:
+        """Tell where a version's report belongs: to its run, or to itself if no run made it."""
+        runs = Runs(self._store, self._collection).all()
+        return next((record.slot for record in runs if record.version == version), version)
 
     def _found(self, prefix: str, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for name in names:

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from console.output import Bars, err, print_json
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
+from model_store.cluster_names import Names
 from model_store.exclusion import check_exclusion
 from model_store.layout import Layout
 from model_store.predictor import best_device
@@ -23,6 +24,8 @@ from producer.ulid import new_ulid
 from training.corpus import Corpus
 from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
+from training.report.report import PAGE, Report
+from training.run_report import keep_report, report_of
 from training.settings import Settings
 from training.train import Trained
 from training.train import train as train_model
@@ -34,13 +37,22 @@ def register(app: typer.Typer) -> None:
     app.command()(retrain)
 
 
+def _number_or_auto(given: str | None) -> str | None:
+    if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
+        raise typer.BadParameter("a number from 1 on, or auto")
+    return given
+
+
 def train(
     source: Annotated[
         Path | None,
         typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
-    n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
+    n_clusters: Annotated[
+        str | None,
+        typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="pixel, pure, or distilled (best for photographs)")
     ] = None,
@@ -71,13 +83,12 @@ def train(
     )
     with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
         if out is not None and source is not None:
-            trained, alias = _train(source, collection, settings, Path(workdir), bars), None
-            _write(trained, out)
+            done = _train(source, collection, settings, Path(workdir), bars)
         else:
-            trained, alias = _train_and_publish(source, collection, settings, Path(workdir), bars, promote)
-            if out is not None:
-                _write(trained, out)
-    _say(trained, alias, out, as_json)
+            done = _train_and_publish(source, collection, settings, Path(workdir), bars, promote)
+        if out is not None:
+            _write(done, out)
+    _say(done, out, as_json)
 
 
 def retrain(
@@ -120,9 +131,19 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _train(source: Path, collection: str, settings: Settings, workdir: Path, bars: Progress) -> Trained:
+class _Done(NamedTuple):
+    trained: Trained
+    report: Report | None
+    alias: Alias | None = None
+
+
+def _train(source: Path, collection: str, settings: Settings, workdir: Path, bars: Progress) -> _Done:
     corpus = corpus_of_path(source, settings, workdir, bars)
-    return train_model(corpus, settings.training, bars, source=_kind(source), collection=collection)
+    trained = train_model(corpus, settings.training, bars, source=_kind(source), collection=collection)
+    bars.stage("report")
+    return _Done(
+        trained, report_of(trained, corpus, settings.training, Names(), "trained by hand, to a folder")
+    )
 
 
 def _kind(source: Path | None) -> str:
@@ -133,7 +154,7 @@ def _kind(source: Path | None) -> str:
 
 def _train_and_publish(
     source: Path | None, collection: str, settings: Settings, workdir: Path, bars: Progress, promote: bool
-) -> tuple[Trained, Alias | None]:
+) -> _Done:
     signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
         if promote:
@@ -162,7 +183,13 @@ def _train_and_publish(
         if promote:
             conn.cluster_names(collection).inherit(trained.matched.heirs())
         alias = registry.promote(target.version, reason="shoal train") if promote else None
-        return trained, alias
+        bars.stage("report")
+        verdict = "trained by hand, " + ("became champion" if promote else "not promoted")
+        names = conn.cluster_names(collection).read()
+        report = report_of(trained, corpus, settings.training, names, verdict)
+        if report is not None:
+            keep_report(conn.store, collection, target.version, report, settings.training.report.kept)
+        return _Done(trained, report, alias)
 
 
 def _predecessor(
@@ -177,14 +204,15 @@ def _predecessor(
         return None
 
 
-def _write(trained: Trained, out: Path) -> None:
+def _write(done: _Done, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, data in trained.all_files().items():
+    report = done.report.files if done.report else {}
+    for name, data in {**done.trained.all_files(), **report}.items():
         (out / name).write_bytes(data)
 
 
-def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool) -> None:
-    manifest = trained.manifest
+def _say(done: _Done, out: Path | None, as_json: bool) -> None:
+    manifest, alias = done.trained.manifest, done.alias
     if as_json:
         print_json(
             {
@@ -198,6 +226,7 @@ def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool)
                 "promoted": alias is not None,
                 "generation": alias.generation if alias else None,
                 "out": str(out) if out else None,
+                "report": done.report is not None,
             }
         )
         return
@@ -207,3 +236,6 @@ def _say(trained: Trained, alias: Alias | None, out: Path | None, as_json: bool)
     err.print(
         f"  trained on {manifest.snapshot.n_images} pictures, {manifest.n_clusters} clusters", highlight=False
     )
+    if done.report is not None:
+        where = str(out / PAGE) if out else f"`shoal models report {manifest.version}` fetches it"
+        err.print(f"  report: {where}", highlight=False, soft_wrap=True)

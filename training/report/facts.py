@@ -28,6 +28,8 @@ def data_facts(subject: Subject) -> Facts:
     snapshot, corpus = subject.manifest.snapshot, subject.corpus
     rejected = sorted(corpus.rejected.items(), key=lambda item: -item[1])[:LISTED_REASONS]
     reasons = ", ".join(f"{count:,} {code}" for code, count in rejected)
+    if corpus.n_rejected != snapshot.n_rejected:  # drawn again, of other pictures
+        reasons = ""
     return (
         ("pictures", f"{snapshot.n_images:,}"),
         ("source", snapshot.source),

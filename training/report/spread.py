@@ -29,11 +29,12 @@ def distance_histogram(subject: Subject, findings: Findings) -> Chart:
     def draw(axes: "Axes") -> None:
         axes.grid(axis="y")
         axes.tick_params(length=0)
-        for values, colour, name in ((fitted, colour_of(1), "fitted on"), (new, colour_of(2), "held out")):
+        first = "fitted on" if len(new) else "pictures"
+        for values, colour, name in ((fitted, colour_of(1), first), (new, colour_of(2), "held out")):
             if not len(values):
                 continue
             heights = np.histogram(np.minimum(values, end), edges)[0] / len(values)
-            if name == "fitted on":
+            if name == first:
                 axes.stairs(heights, edges, color=colour, fill=True, alpha=0.35)
             axes.stairs(heights, edges, color=colour, linewidth=1.6, label=f"{name} ({len(values):,})")
         axes.axvline(1.0, color=INK, linewidth=1.3, linestyle="--")

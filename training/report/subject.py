@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle import CLUSTERS, Bundle, ClusterFile
 from model_store.clusterer import Assignment, Clusterer
 from model_store.manifest import Manifest
 from training.corpus import Corpus
 from training.course import COURSE, Course
 from training.labels import Labels
 from training.trained import Trained
+
+BATCH: Final = 256
 
 NameOf = Callable[[str], str | None]
 """Cluster id -> what people call it, if anything."""
@@ -57,6 +59,39 @@ class Subject:
             corpus=corpus,
             assignment=trained.assignment,
             held_out=trained.held_out,
+            labels=labels,
+            name_of=name_of,
+            device=device,
+        )
+
+    @classmethod
+    def of_bundle(
+        cls,
+        bundle: Bundle,
+        decoder: Decoder,
+        clusters: ClusterFile,
+        course: Course,
+        corpus: Corpus,
+        labels: Labels,
+        device: str,
+        name_of: NameOf = lambda _: None,
+    ) -> Self:
+        """Show pictures, decoded as it wants them, to a model that was trained earlier, maybe on others."""
+        indices, distances = np.empty(len(corpus), np.int64), np.empty(len(corpus), np.float32)
+        for start in range(0, len(corpus), BATCH):
+            part = slice(start, start + BATCH)
+            answer = bundle.predict(np.array(corpus.pixels[part]))
+            indices[part], distances[part] = answer.nearest[:, 0], answer.distances[:, 0]
+        return cls(
+            manifest=bundle.manifest,
+            clusters=clusters,
+            clusterer=bundle.clusterer,
+            encoder=bundle.predictor.encoder,
+            decoder=decoder,
+            course=course,
+            corpus=corpus,
+            assignment=Assignment(indices, distances),
+            held_out=np.empty(0, np.intp),
             labels=labels,
             name_of=name_of,
             device=device,
