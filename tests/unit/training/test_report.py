@@ -19,9 +19,6 @@ from tests.unit.training import tiny_runs
 from training.corpus import Corpus
 from training.course import COURSE, Course
 from training.labels import Labels
-from training.report.cards import SHAPES
-from training.report.chart import drawable, themed
-from training.report.palette import COLOURS, MARKERS
 from training.report.report import PAGE, Report, make_report
 from training.report.subject import Subject
 from training.trained import Trained
@@ -247,23 +244,3 @@ def test_every_file_that_shows_a_picture_names_it_and_goes_whole_with_it(
     assert set().union(*(Ids(shown).in_object("x.png", data) for data in pictures)) == set(shown)
     for name in set(report.files) - {"report.html", "sheets.png", "reconstructions.png"}:
         assert not Ids(shown).in_object(name, report.files[name])
-
-
-def test_equal_models_give_equal_files(subject: Subject, report: Report) -> None:
-    again = make_report(subject, FEW, "became champion: passed every gate", (("run", "manual-1"),))
-
-    assert again.files == report.files
-
-
-def test_neighbouring_clusters_differ_in_colour_and_in_shape() -> None:
-    looks = [(n % len(COLOURS), n % len(MARKERS)) for n in range(len(COLOURS) * len(MARKERS))]
-
-    assert len(set(looks)) == len(looks) == 56
-    assert set(SHAPES) == set(MARKERS)
-
-
-def test_what_the_font_lacks_or_has_no_room_for_is_not_drawn() -> None:
-    assert drawable("invoices", "3") == "invoices"
-    assert drawable("\N{CJK UNIFIED IDEOGRAPH-72AC}", "3") == "3"
-    assert drawable("x" * 40, "3") == "x" * 17 + "…"
-    assert "http" not in themed('<?xml?><svg xmlns="http://www.w3.org/2000/svg"><path/></svg>', "a")
