@@ -38,7 +38,7 @@ class Shell:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         assert done.returncode == status, done.stderr
@@ -107,9 +107,6 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     assert stored["made_anew"] is False
     assert "/19.png" in (shell.folder / "stored" / "report.html").read_text()  # of the folder
     assert (shell.folder / "stored" / "map-clusters.png").stat().st_size
-    anew = shell.json("models", "report", "--again", "--out", "anew")
-    assert (anew["version"], anew["made_anew"]) == (again["version"], True)
-    assert str(results[0]["image_id"])[:4] in (shell.folder / "anew" / "report.html").read_text()
     assert shell.json("models", "rollback")["version"] == trained["version"]
     assert shell.json("models", "promote", str(again["version"]))["generation"] == 4
     versions = json.loads(shell.run("models", "list", "--json"))
