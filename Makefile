@@ -10,8 +10,8 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## the main job end to end, on servers of its own
 	$(BIN)/shoal demo
 
-test: $(READY)  ## every test
-	$(BIN)/python -m pytest
+test: $(READY)  ## every test, several files at once
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## style, types, direction of imports, known holes in dependencies
 	$(BIN)/ruff format --check .

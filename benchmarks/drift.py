@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.identity import Bench
-from model_store.bundle import REFERENCE, Bundle
+from model_store.bundle import Bundle
+from model_store.bundle_files import REFERENCE
 from model_store.preprocess import Preprocess
 from training.dataset import from_npy
 from training.drift import Alarm, DriftSettings, Reading, Window, read, step

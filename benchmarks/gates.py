@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_store.bundle import DECODER, REFERENCE, load_decoder
+from model_store.bundle import load_decoder
+from model_store.bundle_files import DECODER, REFERENCE
 from model_store.decode import DecodeLimits
 from model_store.preprocess import Preprocess
 from tests.unit.training import spoilt_models as ways
@@ -30,7 +31,8 @@ from training.dataset import from_folder
 from training.predecessor import Predecessor, view
 from training.progress import Silent
 from training.promotion import PromotionPolicy, Verdict, decide
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from training.progress import Silent
 from training.promotion import PromotionPolicy, decide
 from training.recipes import distilled
 from training.teachers import LITE0, Teacher, load_teacher
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 
 @dataclass(frozen=True)

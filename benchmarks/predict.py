@@ -14,7 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from model_store.autoencoder import Architecture, Encoder, to_images
+from model_store.architecture import Architecture
+from model_store.autoencoder import Encoder, to_images
 from model_store.clusterer import QUANTILES, Clusterer
 from model_store.predictor import Predictor, best_device
 

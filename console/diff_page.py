@@ -11,7 +11,7 @@ from html import escape
 from string import Template
 from typing import Final
 
-from model_store.bundle import ClusterEvent
+from model_store.bundle_files import ClusterEvent
 from model_store.manifest import Gate
 from training.changes import Change, Changes, Flow
 

@@ -4,16 +4,18 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
 
 from console.diff_page import SHOWN_PER_FLOW, Thumbnail
-from model_store.bundle import Bundle
 from model_store.decode import DecodeLimits, Picture, decode
 from model_store.preprocess import Preprocess
 from training.changes import Placed
+
+if TYPE_CHECKING:
+    from model_store.bundle import Bundle
 
 BATCH: Final = 128
 THUMBNAIL: Final = Preprocess(input_size=128)
@@ -30,7 +32,7 @@ class Placing:
 
 
 def place(
-    pictures: Iterable[Encoded], before: Bundle, after: Bundle, limits: DecodeLimits, *, thumbnails: bool
+    pictures: Iterable[Encoded], before: "Bundle", after: "Bundle", limits: DecodeLimits, *, thumbnails: bool
 ) -> Placing:
     """Let both models say where pictures belong, each with its own preprocess.
 
@@ -60,7 +62,7 @@ def place(
 
 
 def _decoded(
-    data: bytes, before: Bundle, after: Bundle, limits: DecodeLimits
+    data: bytes, before: "Bundle", after: "Bundle", limits: DecodeLimits
 ) -> tuple[Picture, Picture] | None:
     """Decode a picture for either model; None if it cannot be."""
     first = decode(data, before.manifest.preprocess, limits)
@@ -69,7 +71,7 @@ def _decoded(
     return (first, second) if isinstance(first, Picture) and isinstance(second, Picture) else None
 
 
-def _ids(bundle: Bundle, pictures: list[Picture]) -> list[str]:
+def _ids(bundle: "Bundle", pictures: list[Picture]) -> list[str]:
     nearest = bundle.predict(np.stack([picture.pixels for picture in pictures])).nearest[:, 0]
     return [bundle.clusters[index].id for index in nearest]
 

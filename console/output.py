@@ -10,13 +10,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 err = Console(stderr=True)
 PIPED_WIDTH = 160
@@ -38,15 +41,30 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     Console(width=None if console.is_terminal else PIPED_WIDTH).print(drawn)
 
 
+class Rate(ProgressColumn):
+    """How many of a unit, by the second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Draw it; nothing while it is not known."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self._unit}")
+
+
 class Bars:
     """The console's `training.progress.Progress`: a bar per stage with the time left, on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: str | None = None) -> None:
+        """Begin with no stage; `rate` is the unit of a speed to show."""
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
             TextColumn("{task.description:<10}"),
             BarColumn(),
             MofNCompleteColumn(),
+            *([Rate(rate)] if rate else []),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=err,

@@ -1,12 +1,17 @@
 """Ports on 127.0.0.1: a port found free may be taken before a server binds it, so callers retry."""
 
 import contextlib
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 
 from producer.errors import TransientError
 
 HOST = "127.0.0.1"
+# Below those that kernels give to clients: else any connection may take a server's port while it restarts,
+# and a client that tries again and again may at last be connected to itself.
+LOWEST, HIGHEST = 10_000, 32_767
+TRIES = 1000
 
 
 class PortTaken(TransientError):
@@ -32,12 +37,21 @@ def is_listening(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find `count` different free ports, chosen by the kernel."""
+    """Find `count` different free ports, chosen by chance.
+
+    Raises:
+        PortTaken: hardly any port is free.
+    """
+    found: list[int] = []
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
+        for _ in range(TRIES):
+            if len(found) == count:
+                return found
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, LOWEST + secrets.randbelow(HIGHEST - LOWEST + 1)))
+                found.append(probe.getsockname()[1])
+    raise PortTaken(f"no {count} free ports between {LOWEST} and {HIGHEST}")
 
 
 def choose_ports(names: Sequence[str], kept: Mapping[str, int]) -> dict[str, int]:

@@ -18,13 +18,13 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from console.answered import Answered
+from console.gathering import gathered
 from model_store.layout import Layout
 from model_store.listing import Page, pages
 from model_store.object_store import Get, ObjectInfo, ObjectStore, StoredObject
 from model_store.tombstones import Tombstones
-from producer.contracts import MAX_IMAGES_PER_MESSAGE, MAX_MESSAGE_BYTES, ClassifyImages, ImageRef, Lane
+from producer.contracts import ClassifyImages, ImageRef, Lane
 from producer.errors import ObjectNotFound, QueueFull
-from producer.outbox import ROOM_FOR_ENVELOPE
 from producer.s3_events import image_id_for
 
 IdFrom = Literal["hash", "stem", "name", "key"]
@@ -163,14 +163,5 @@ def image_id_of(bucket: str, key: str, id_from: IdFrom) -> str:
 
 def messages(refs: Sequence[ImageRef], collection: str, lane: Lane) -> Iterator[ClassifyImages]:
     """Gather references into messages as large as the contract allows."""
-    batch: list[ImageRef] = []
-    room = MAX_MESSAGE_BYTES - ROOM_FOR_ENVELOPE
-    for ref in refs:
-        size_bytes = len(ref.model_dump_json(ensure_ascii=True)) + 1
-        if batch and (size_bytes > room or len(batch) == MAX_IMAGES_PER_MESSAGE):
-            yield ClassifyImages(collection=collection, lane=lane, images=tuple(batch))
-            batch, room = [], MAX_MESSAGE_BYTES - ROOM_FOR_ENVELOPE
-        batch.append(ref)
-        room -= size_bytes
-    if batch:
-        yield ClassifyImages(collection=collection, lane=lane, images=tuple(batch))
+    for images in gathered(refs):
+        yield ClassifyImages(collection=collection, lane=lane, images=images)

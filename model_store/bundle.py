@@ -1,101 +1,32 @@
-"""A published model: files with digests, loaded only if whole, serving only if it answers its probe.
+"""A published model in memory: loaded only if its files are whole, serving only if it answers its probe.
 
-```
-manifest.json           sha256 of every file, and all that is described in `manifest`
-manifest.sig            optional: Ed25519 over manifest.json, see `signature`
-encoder.safetensors     weights
-pca.safetensors         mean, components, explained variance
-kmeans.safetensors      centroids, counts, distance quantiles, unknown distances
-clusters.json           index -> stable id, lineage; what became of the champion's clusters
-reference.safetensors   what drift is measured against: cluster shares, a sample of projections; hashes of the
-                        names of the pictures it learnt from
-probe.safetensors       inputs with expected outputs
-decoder.safetensors     for reconstructions; the worker does not load it
-MODEL_CARD.md           for people
-course.json             how the training went, in numbers: losses, the choice of K (training/course.py)
-```
-Written with it, `exemplars.json` is no part of it (`exemplars.py`).
+What the files are: `bundle_files.py`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
 
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
 
 from model_store.autoencoder import Decoder, Encoder
+from model_store.bundle_files import (
+    CLUSTERS,
+    DECODER,
+    ENCODER,
+    PROBE,
+    SERVING_FILES,
+    ClusterEntry,
+    ClusterFile,
+)
 from model_store.clusterer import KMEANS_FILE, PCA_FILE, Clusterer
-from model_store.manifest import FileEntry, Manifest, Part
-from model_store.manifest import sha256 as digest
+from model_store.manifest import Manifest
 from model_store.predictor import Prediction, Predictor
 from producer.errors import BundleInvalid
-
-ENCODER: Final = "encoder.safetensors"
-DECODER: Final = "decoder.safetensors"
-CLUSTERS: Final = "clusters.json"
-REFERENCE: Final = "reference.safetensors"
-PROBE: Final = "probe.safetensors"
-MODEL_CARD: Final = "MODEL_CARD.md"
-EXEMPLARS: Final = "exemplars.json"
-SERVING_FILES: Final = (ENCODER, PCA_FILE, KMEANS_FILE, CLUSTERS, PROBE)
-PROBE_TOLERANCE: Final = (
-    1e-3  # between devices and library versions; unit-length space, so distances are about 1
-)
-
-Lineage = Literal["new", "survived", "split", "merged"]
-
-
-class ClusterEntry(Part):
-    """What a centroid is called outside, and of which of the former champion's clusters it is made."""
-
-    index: int
-    id: str
-    lineage: Lineage = "new"
-    parents: tuple[str, ...] = ()
-    exemplars: tuple[str, ...] = ()
-
-
-class ClusterEvent(Part):
-    """What became of clusters from the former champion to this model, and in words why it is thought so."""
-
-    kind: Lineage | Literal["died"]
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    reason: str
-
-
-class ClusterFile(Part):
-    """`clusters.json`. `retired` are ids of earlier models that this one has no longer: never given again."""
-
-    clusters: tuple[ClusterEntry, ...]
-    events: tuple[ClusterEvent, ...] = ()
-    retired: tuple[str, ...] = ()
-
-    def to_bytes(self) -> bytes:
-        """Write the file, without the exemplars: they have one of their own (`exemplars.py`)."""
-        return self.model_dump_json(indent=1, exclude={"clusters": {"__all__": {"exemplars"}}}).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "ClusterFile":
-        """Read the file, or the plain list of clusters that it was until version 0.1.0.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        return _CLUSTER_FILE.validate_json(data)
-
-
-def _plain_list(found: object) -> object:
-    return {"clusters": found} if isinstance(found, list) else found
-
-
-_CLUSTER_FILE = TypeAdapter(Annotated[ClusterFile, BeforeValidator(_plain_list)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +50,6 @@ def weights_to_bytes(module: nn.Module) -> bytes:
     return safetensors.torch.save(
         {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
     )
-
-
-def listed(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
-    """Describe files for a manifest: all but the exemplars, which may change."""
-    return {
-        name: FileEntry(sha256=digest(data), size_bytes=len(data))
-        for name, data in files.items()
-        if name != EXEMPLARS
-    }
 
 
 def probe_to_bytes(predictor: Predictor, pixels: NDArray[np.uint8]) -> bytes:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import structlog
 
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.layout import Layout
 from model_store.object_store import Get, ObjectStore, StoredObject
 

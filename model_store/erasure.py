@@ -6,6 +6,7 @@ tombstones                from here on no worker, backfill or retraining takes t
 originals                 if asked for, before what says where they lie
 results
 everything of many        ledger, dead letters, jobs, runs, exemplars: rows and entries, compare-and-swap
+manifests of jobs         of those whose parts changed
 erasures/{request}.json   done: what was removed, which models had learnt from them
 ```
 Doing it again does no harm, and completes what was cut short. Tombstones and the records of erasures name the
@@ -23,9 +24,10 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from model_store.bundle import REFERENCE
+from model_store.bundle_files import REFERENCE
 from model_store.forgetting import forget
-from model_store.layout import Layout
+from model_store.job_completion import JobCompletion
+from model_store.layout import Layout, job_of_part
 from model_store.membership import Membership
 from model_store.mentions import Ids, Mention, mentions, scan
 from model_store.object_store import ObjectInfo, ObjectStore, StoredObject
@@ -70,6 +72,7 @@ class _Done:
     removed: Counter[str] = field(default_factory=Counter)
     originals: set[tuple[str, str]] = field(default_factory=set)
     remains: set[str] = field(default_factory=set)
+    jobs: set[str] = field(default_factory=set)
 
 
 class Erasure:
@@ -111,6 +114,8 @@ class Erasure:
             for info, found in scan(self._store, self._shared(seen)):
                 self._forget(info.key, found, wanted, done, originals=originals)
                 on_progress(len(seen))
+        for job_id in sorted(done.jobs):
+            JobCompletion(self._store, self._layout.collection).renew(job_id)
         learnt_by, unknown = self._models(record.image_ids)
         total = Counter(record.removed) + done.removed
         return self._write(
@@ -188,6 +193,7 @@ class Erasure:
                     return
             else:
                 done.removed[key.split("/")[1]] += rest.places
+                done.jobs.update(filter(None, [job_of_part(key)]))
                 return
         raise PreconditionFailed(f"{key} kept changing; erase again")
 

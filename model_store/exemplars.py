@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from model_store.bundle import ClusterEntry
+from model_store.bundle_files import ClusterEntry
 from model_store.layout import Layout
 from model_store.object_store import ObjectStore
 from producer.errors import ObjectNotFound

@@ -3,6 +3,7 @@
 What stays is as it was; the answer is None where nothing sensible would be left.
 """
 
+import contextlib
 import io
 import json
 from collections.abc import Iterable
@@ -13,7 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model_store.job_part import decode, without
+from model_store.layout import job_of_part
 from model_store.mentions import Ids
+from producer.errors import StoreUnavailable
 
 IMAGE_ID: Final = "image_id"
 ERASED: Final = "[erased]"
@@ -38,6 +42,9 @@ def forget(key: str, data: bytes, ids: Ids) -> Forgotten | None:
 
     An object of an unknown kind that names them is dropped whole.
     """
+    if job_of_part(key) is not None:
+        with contextlib.suppress(StoreUnavailable):  # of another form: treated as any other object
+            return _from_job_part(key, data, ids)
     if key.endswith(".parquet"):
         found = _from_parquet(data, ids)
         if found is not None:
@@ -47,6 +54,12 @@ def forget(key: str, data: bytes, ids: Ids) -> Forgotten | None:
     if key.endswith(".json"):
         return _from_json(data, ids)
     return Forgotten(None, 1)
+
+
+def _from_job_part(key: str, data: bytes, ids: Ids) -> Forgotten | None:
+    """Leave an empty row: a part without one would count as not done."""
+    part, places, originals = without(decode(data, key), sorted(ids.all))
+    return Forgotten(part.encode(), places, originals) if places else None
 
 
 def _from_parquet(data: bytes, ids: Ids) -> Forgotten | None:

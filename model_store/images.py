@@ -1,8 +1,9 @@
 """Reading uploaded pictures: only from allowed buckets, never more bytes than the limit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
+from model_store.byte_budget import ByteBudget
 from model_store.object_store import Get, ObjectStore, StoredObject
 from producer.contracts import ErrorCode, ImageRef
 from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
@@ -30,15 +31,19 @@ Fetched = StoredObject | Unfetchable | ShoalError
 class ImageSource:
     """The uploads buckets."""
 
-    def __init__(self, stores: Mapping[str, ObjectStore], max_bytes: int) -> None:
-        """Allow exactly the buckets in `stores`."""
+    def __init__(
+        self, stores: Mapping[str, ObjectStore], max_bytes: int, budget: ByteBudget | None = None
+    ) -> None:
+        """Allow exactly the buckets in `stores`, objects of at most `max_bytes`, and a `budget` for all."""
         self._stores = stores
         self._max_bytes = max_bytes
+        self.budget = budget
 
-    def fetch(self, refs: Sequence[ImageRef]) -> Iterator[tuple[int, Fetched]]:
+    def fetch(self, refs: Sequence[ImageRef]) -> Generator[tuple[int, Fetched]]:
         """Read pictures; yields (position, outcome) in the order of arrival, bucket by bucket.
 
-        An outcome is the object; Unfetchable, the reference's fault; or an error that may pass.
+        An outcome is the object; Unfetchable, the reference's fault; or an error that may pass. With a budget
+        its bytes are the caller's to give back, see ObjectStore.
         """
         by_bucket: dict[str, list[int]] = {}
         for position, ref in enumerate(refs):
@@ -51,7 +56,8 @@ class ImageSource:
                 yield from ((position, denied) for position in positions)
                 continue
             gets = [Get(refs[i].key, refs[i].version_id, refs[i].etag) for i in positions]
-            for nth, found in self._stores[bucket].get_many(gets, max_bytes=self._max_bytes):
+            arriving = self._stores[bucket].get_many(gets, max_bytes=self._max_bytes, budget=self.budget)
+            for nth, found in arriving:
                 yield positions[nth], _outcome(found)
 
 

@@ -3,6 +3,10 @@
 ```
 {collection}/
   results/{id[:2]}/{image_id}.json              latest result of one image
+  jobs/{job_id}/job.json                        what was submitted, and how far; compare-and-swap
+  jobs/{job_id}/part-{message_id}.parquet       results of one message of the bulk lane; see job_part.py
+  jobs/{job_id}/index.safetensors  manifest.json    when all parts are whole: which picture is in which part,
+                                                then totals and digests; create-only, then compare-and-swap
   ledger/dt=YYYY-MM-DD/hh=HH/{message_id}.parquet   what was classified; the training data's index
   dead/dt=YYYY-MM-DD/{message_id}.json          messages that could not be done, and why; by the message's day
   dead/dt=YYYY-MM-DD/{message_id}.raw           the bytes of one that cannot be read, written before its .json
@@ -43,6 +47,15 @@ SCRATCH: Final = ".shoal/probe/"  # which every role may write; no collection's 
 AliasName = Literal["champion", "challenger", "previous"]
 
 
+JOB_PART: Final = re.compile(r"[^/]+/jobs/([^/]+)/part-[^/]+\.parquet")
+
+
+def job_of_part(key: str) -> str | None:
+    """Tell which job a key is a part of; None if it is no part of a job."""
+    found = JOB_PART.fullmatch(key)
+    return found[1] if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The keys of one collection."""
@@ -63,6 +76,28 @@ class Layout:
     def result(self, image_id: str) -> str:
         """Where the latest result of an image lies."""
         return f"{self.collection}/results/{image_id[:2]}/{image_id}.json"
+
+    def jobs(self) -> str:
+        """Prefix of all jobs."""
+        return f"{self.collection}/jobs/"
+
+    def job(self, job_id: str) -> str:
+        """Prefix of everything of one job.
+
+        Raises:
+            InvalidReference: it is not a job's name.
+        """
+        if not COLLECTION.fullmatch(job_id):
+            raise InvalidReference(f"{job_id!r} is no name for a job: letters, digits and . _ ~ -")
+        return f"{self.jobs()}{job_id}/"
+
+    def job_parts(self, job_id: str) -> str:
+        """Prefix of a job's parts."""
+        return f"{self.job(job_id)}part-"
+
+    def job_part(self, job_id: str, message_id: str) -> str:
+        """Where the results of one message of a job lie: the same for every delivery of it."""
+        return f"{self.job_parts(job_id)}{message_id}.parquet"
 
     def ledger(self) -> str:
         """Prefix of all ledger parts; they sort by time."""

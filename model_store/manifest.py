@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from model_store.decode import Preprocess
 from producer.contracts import Name
 from producer.errors import BundleInvalid

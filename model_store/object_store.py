@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from model_store.byte_budget import ByteBudget
 from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
 
 ANY_SIZE: Final = 1 << 62
@@ -57,11 +58,13 @@ class ObjectStore(Protocol):
         """
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """Read many objects at once; yields (position, object or why not) in the order of arrival.
 
-        An object over `max_bytes` gives TooLarge, unread; a failed `if_match` gives PreconditionFailed.
+        An object over `max_bytes` gives TooLarge, unread; a failed `if_match` gives PreconditionFailed. With
+        a `budget` no bytes are read that do not fit: whoever gets an object gives `len(data)` back when done
+        with it; what was read and is not asked for any more gives it back by itself.
         """
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
@@ -84,6 +87,9 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """List keys with this prefix in order, after `start_after`; streams, page by page."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """List what stands between the prefix and the next `/` in any key, each once, in order."""
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """Remove an object; removing what is not there is not an error without a condition.
@@ -109,11 +115,14 @@ class MemoryStore:
             return self._objects[key]
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore."""
         for position, wanted in enumerate(gets):
-            yield position, self._get_or_error(wanted, max_bytes)
+            found = self._get_or_error(wanted, max_bytes)
+            if budget is not None and isinstance(found, StoredObject):
+                budget.take(len(found.data))
+            yield position, found
 
     def _get_or_error(self, wanted: Get, max_bytes: int) -> StoredObject | ShoalError:
         try:
@@ -158,6 +167,11 @@ class MemoryStore:
         for key, item in found:
             if key > start_after:
                 yield ObjectInfo(key, len(item.data), item.etag, self._modified_at[key])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore."""
+        below = (info.key.removeprefix(prefix) for info in self.list(prefix))
+        yield from dict.fromkeys(name.partition("/")[0] for name in below if "/" in name)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See ObjectStore."""

@@ -5,18 +5,21 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
-from model_store.bundle import DECODER, EXEMPLARS, SERVING_FILES, Bundle, load_bundle
+from model_store.bundle_files import DECODER, EXEMPLARS, SERVING_FILES
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
 from model_store.signature import ANYBODY, SIGNATURE, Signer, TrustedKeys
 from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
+
+if TYPE_CHECKING:
+    from model_store.bundle import Bundle
 
 __all__ = ["Alias", "Registry", "Target"]
 
@@ -166,7 +169,7 @@ class Registry:
         alias = Alias(version=target.version, sha256=target.sha256, generation=0, reason=reason)
         self._store.put(self._layout.alias("challenger"), alias.model_dump_json().encode())
 
-    def load(self, target: Target, device: str) -> Bundle:
+    def load(self, target: Target, device: str) -> "Bundle":
         """Fetch, verify, build and probe a version.
 
         Raises:
@@ -176,6 +179,8 @@ class Registry:
         if sha256(files[MANIFEST]) != target.sha256:
             raise BundleInvalid(f"{MANIFEST} of version {target.version} is not the one that was promoted")
         self._checked(target.version, files[MANIFEST])
+        from model_store.bundle import load_bundle  # noqa: PLC0415 - brings torch; most commands load no model
+
         return load_bundle(files[MANIFEST], files, target.sha256, device)
 
     def file(self, version: str, name: str) -> bytes:

@@ -9,52 +9,19 @@ many are done at once.
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
-from botocore.config import Config
-from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.store import S3Store as FastStore
-
+from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
+from model_store.s3_clients import fast_store, s3_client
 from model_store.s3_errors import boto3_errors
 from model_store.s3_requests import S3Requests
 from model_store.settings import StoreSettings
-from producer.errors import ConfigurationError, PreconditionFailed, ShoalError, StoreUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-
-def s3_client(settings: StoreSettings) -> "S3Client":
-    """Make the boto3 client: buckets, conditions, listings, presigned URLs."""
-    config = Config(
-        connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.timeout_s,
-        retries={"total_max_attempts": 1},  # model_store.retry tries again
-        max_pool_connections=settings.max_in_flight,
-        s3={"addressing_style": "path"} if settings.endpoint else {},
-    )
-    client: S3Client = _session(settings).client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        config=config,
-        verify=str(settings.ca_file) if settings.ca_file else None,
-    )
-    return client
-
-
-def _session(settings: StoreSettings) -> boto3.Session:
-    access_key, secret_key = settings.keys or (None, None)
-    return boto3.Session(
-        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=settings.region
-    )
+from producer.errors import PreconditionFailed, ShoalError, StoreUnavailable, TooLarge
 
 
 def check_bucket(bucket: str, settings: StoreSettings) -> None:
@@ -95,29 +62,36 @@ class S3Store:
         """
         self.bucket = bucket
         self._client = s3_client(settings)
-        self._requests = S3Requests(bucket, self._client, _fast_store(bucket, settings), settings)
+        self._requests = S3Requests(bucket, self._client, fast_store(bucket, settings), settings)
         self._retry = Retry(settings.max_retries, settings.retry_for_s)
         self._window = settings.max_in_flight
         self._pool = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix=f"s3-{bucket}")
 
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""
-        return self._get(Get(key), ANY_SIZE)
+        return self._get(Get(key), ANY_SIZE, None)
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once."""
         waiting = enumerate(gets)
         on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
-        while True:
-            for position, wanted in islice(waiting, self._window - len(on_their_way)):
-                on_their_way[self._pool.submit(self._get_or_error, wanted, max_bytes)] = position
-            if not on_their_way:
-                return
-            done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield on_their_way.pop(future), future.result()
+        try:
+            while True:
+                for position, wanted in islice(waiting, self._window - len(on_their_way)):
+                    future = self._pool.submit(self._get_or_error, wanted, max_bytes, budget)
+                    on_their_way[future] = position
+                if not on_their_way:
+                    return
+                done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
+                while done:  # nor here is what was passed on kept
+                    future = done.pop()
+                    yield on_their_way.pop(future), future.result()
+        finally:
+            for future in on_their_way:  # nobody asks for these any more
+                if not future.cancel() and budget is not None:
+                    future.add_done_callback(partial(_give_back, budget))
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore. After an unclear answer to a conditional write the store is asked whose it is."""
@@ -155,6 +129,10 @@ class S3Store:
                 outcome[key] = future.result()
             except ShoalError as error:
                 outcome[key] = error
+            except BaseException as error:
+                if not future.done():  # it is this thread that is to end
+                    raise
+                outcome[key] = _panic(key, error)
         return outcome
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
@@ -162,6 +140,15 @@ class S3Store:
         token: str | None = None
         while True:
             found, token = self._retry(partial(self._requests.page, prefix, start_after, token))
+            yield from found
+            if token is None:
+                return
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore."""
+        token: str | None = None
+        while True:
+            found, token = self._retry(partial(self._requests.folders, prefix, token))
             yield from found
             if token is None:
                 return
@@ -188,42 +175,47 @@ class S3Store:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def _get_or_error(self, wanted: Get, max_bytes: int) -> StoredObject | ShoalError:
+    def _get_or_error(
+        self, wanted: Get, max_bytes: int, budget: ByteBudget | None
+    ) -> StoredObject | ShoalError:
+        held = None if budget is None else Reservation(budget)
+        found: StoredObject | ShoalError
         try:
-            return self._get(wanted, max_bytes)
+            found = self._get(wanted, max_bytes, held)
         except ShoalError as error:
-            return error
+            found = error
         except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
-            return StoreUnavailable(f"the client failed on {wanted.key!r}: {type(error).__name__}: {error}")
+            found = _panic(wanted.key, error)
+        if held is not None:
+            held.keep() if isinstance(found, StoredObject) else held.drop()
+        return found
 
-    def _get(self, wanted: Get, max_bytes: int) -> StoredObject:
-        return self._retry(lambda: self._requests.get(wanted, max_bytes))
+    def _get(self, wanted: Get, max_bytes: int, held: Reservation | None) -> StoredObject:
+        def attempt() -> StoredObject:
+            room = None if held is None else held.begin()
+
+            def admit(size_bytes: int) -> None:
+                if size_bytes > max_bytes:
+                    raise TooLarge(f"{wanted.key} has {size_bytes} bytes, the limit is {max_bytes}")
+                if room is not None:
+                    room(size_bytes)
+
+            return self._requests.get(wanted, admit)
+
+        while True:
+            try:
+                return self._retry(attempt)
+            except NoRoom as full:
+                if held is None:
+                    raise
+                held.wait_for(full.size_bytes)  # with no connection open: it would time out
 
 
-def _fast_store(bucket: str, settings: StoreSettings) -> FastStore:
-    session = _session(settings)
-    if session.get_credentials() is None:
-        raise ConfigurationError(
-            "no servers: no embedded stack runs in this folder (start one with "
-            "`shoal up`), and neither SHOAL_STORE__CREDENTIALS_FILE nor SHOAL_STORE__ACCESS_KEY and "
-            "SHOAL_STORE__SECRET_KEY nor one of AWS's own sources is set"
-        )
-    config: dict[str, Any] = {
-        "region": settings.region,
-        "virtual_hosted_style_request": settings.endpoint is None,
-    }
-    if settings.endpoint is not None:
-        config["endpoint"] = settings.endpoint
-    return FastStore(
-        bucket,
-        config=config,  # type: ignore[arg-type]
-        credential_provider=Boto3CredentialProvider(session),
-        client_options={
-            "allow_http": (settings.endpoint or "").startswith("http:"),
-            **({"root_certificate": settings.ca_file.read_bytes()} if settings.ca_file else {}),
-            "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
-            "timeout": timedelta(seconds=settings.timeout_s),
-            "pool_max_idle_per_host": str(settings.max_in_flight),
-        },
-        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=settings.timeout_s)},
-    )
+def _give_back(budget: ByteBudget, future: "Future[StoredObject | ShoalError]") -> None:
+    found = future.result()
+    if isinstance(found, StoredObject):
+        budget.give_back(len(found.data))
+
+
+def _panic(key: str, error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"the client failed on {key!r}: {type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ DENIED: Final = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotM
 CONDITION_FAILED: Final = {"PreconditionFailed", "412"}
 BUSY: Final = {"SlowDown", "ServiceUnavailable", "Throttling", "TooManyRequests", "429", "503"}
 # what cannot name an object, such as a key with `..` for SeaweedFS, or a version id that is none
-KEY_REFUSED: Final = {"InvalidRequest", "InvalidURI", "InvalidArgument", "KeyTooLongError", "400"}
+KEY_REFUSED: Final = {"InvalidRequest", "InvalidURI", "InvalidArgument", "KeyTooLongError"}
 STATUS: Final = re.compile(
     r"status code: (\d{3})[^<]*(?:<\?xml[^>]*\?>\s*)?(?:<Error>.*?<Code>(\w+)</Code>)?", re.DOTALL
 )

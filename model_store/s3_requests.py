@@ -18,7 +18,7 @@ from model_store.deadline import within
 from model_store.object_store import Get, ObjectInfo, StoredObject
 from model_store.s3_errors import boto3_errors, obstore_errors
 from model_store.settings import StoreSettings
-from producer.errors import ObjectNotFound, StoreUnavailable, TooLarge
+from producer.errors import ObjectNotFound, StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -39,15 +39,18 @@ class S3Requests:
         self._timeout_s = settings.timeout_s
         self._check_etag = settings.check_etag
 
-    def get(self, wanted: Get, max_bytes: int) -> StoredObject:
+    def get(self, wanted: Get, admit: Callable[[int], None]) -> StoredObject:
         """Read one object whole, or not at all.
 
+        Args:
+            wanted: which.
+            admit: called with its size in bytes before they are read; what it raises is raised.
+
         Raises:
-            TooLarge: unread.
             ObjectNotFound, PreconditionFailed, AccessDenied, StoreUnavailable: see ObjectStore.
         """
         if not _plain(wanted.key):
-            return self._within(wanted.key, lambda: self._get_by_boto3(wanted, max_bytes))
+            return self._within(wanted.key, lambda: self._get_by_boto3(wanted, admit))
         options: obstore.GetOptions = {}
         if wanted.version_id is not None:
             options["version"] = wanted.version_id
@@ -55,7 +58,7 @@ class S3Requests:
             options["if_match"] = _quoted(wanted.if_match)
         with obstore_errors(wanted.key, reading=True):
             found = obstore.get(self._fast, wanted.key, options=options)
-            _check_size(wanted.key, found.meta["size"], max_bytes)
+            admit(found.meta["size"])
             data = found.bytes().to_bytes()
         return StoredObject(data, self._checked(wanted.key, data, found.meta["e_tag"], found.meta["size"]))
 
@@ -103,15 +106,21 @@ class S3Requests:
         return self._checked(key, data, done["e_tag"])
 
     def state(self, key: str) -> tuple[str, str | None] | None:
-        """Tell an object's ETag, and which write made it if that was conditional; None if there is none."""
+        """Tell an object's ETag, and which write made it if that was conditional; None if there is none.
 
-        def head() -> tuple[str, str | None]:
+        Reads the object whole: of an answer to HEAD that is cut among its headers nothing is missed.
+        """
+
+        def stated() -> tuple[str, str | None]:
             with boto3_errors(key):
-                found = self._client.head_object(Bucket=self._bucket, Key=key)
-                return found["ETag"].strip('"'), found["Metadata"].get(WRITE)
+                found = self._client.get_object(Bucket=self._bucket, Key=key)
+                with contextlib.closing(found["Body"]) as body:
+                    data = body.read()
+                etag = self._checked(key, data, found["ETag"], found["ContentLength"])
+                return etag, found["Metadata"].get(WRITE)
 
         try:
-            return self._within(key, head)
+            return self._within(key, stated)
         except ObjectNotFound:
             return None
 
@@ -132,6 +141,18 @@ class S3Requests:
 
         return self._within(prefix, listed)
 
+    def folders(self, prefix: str, token: str | None) -> tuple[list[str], str | None]:
+        """List up to a thousand folders right under a prefix; gives the token of the next page."""
+        more: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
+
+        def listed() -> tuple[list[str], str | None]:
+            with boto3_errors(prefix):
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", **more)
+                found = [each["Prefix"][len(prefix) : -1] for each in page.get("CommonPrefixes", [])]
+                return found, page["NextContinuationToken"] if page["IsTruncated"] else None
+
+        return self._within(prefix, listed)
+
     def delete(self, key: str, if_match: str | None) -> None:
         """Remove an object; see ObjectStore."""
         condition: dict[str, Any] = {} if if_match is None else {"IfMatch": _quoted(if_match)}
@@ -145,14 +166,14 @@ class S3Requests:
     def _within(self, key: str, request: Callable[[], T]) -> T:
         return within(self._timeout_s, key, request)
 
-    def _get_by_boto3(self, wanted: Get, max_bytes: int) -> StoredObject:
+    def _get_by_boto3(self, wanted: Get, admit: Callable[[int], None]) -> StoredObject:
         options = {} if wanted.version_id is None else {"VersionId": wanted.version_id}
         if wanted.if_match is not None:
             options["IfMatch"] = _quoted(wanted.if_match)
         with boto3_errors(wanted.key, reading=True):
             found = self._client.get_object(Bucket=self._bucket, Key=wanted.key, **options)  # type: ignore[arg-type]
             with contextlib.closing(found["Body"]) as body:
-                _check_size(wanted.key, found["ContentLength"], max_bytes)
+                admit(found["ContentLength"])
                 data = body.read()
             return StoredObject(data, self._checked(wanted.key, data, found["ETag"], found["ContentLength"]))
 
@@ -194,8 +215,3 @@ def _plain(key: str) -> bool:
 
 def _quoted(etag: str) -> str:
     return '"' + etag.strip('"') + '"'
-
-
-def _check_size(key: str, size_bytes: int, max_bytes: int) -> None:
-    if size_bytes > max_bytes:
-        raise TooLarge(f"{key} has {size_bytes} bytes, the limit is {max_bytes}")

@@ -7,19 +7,21 @@ import atexit
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from producer.broker import CLASSIFY, broker_errors, celery_app, classify_queues, lane_depths, redis_client
 from producer.contracts import ClassifyImages, ImageRef, Lane, Name
+from producer.envelope import Unreadable, envelope, read
 from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, ShoalError
 from producer.outbox import Address, Outbox
 from producer.settings import BrokerSettings, ProducerSettings
+from producer.transport import push
 
 log = logging.getLogger(__name__)
 
@@ -119,10 +121,17 @@ class Producer:
         """Put one whole message into Redis as it is, its id too; returns when Redis has acknowledged it.
 
         Raises:
+            InvalidReference: no worker would read it, it is too long.
             QueueFull, BrokerUnavailable: it is not queued.
         """
+        # not as Celery writes it: with its escapes what once fitted may not
+        letter = envelope(CLASSIFY, message.message_id, self._signed(message))
+        try:
+            read(letter, (CLASSIFY,))
+        except Unreadable as error:
+            raise InvalidReference(f"message {message.message_id} is not sent: {error}") from error
         self._refuse_when_full(message.lane)
-        self._publish(message)
+        self._until_acknowledged(lambda: push(self._redis, message.lane, letter))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything taken so far is in Redis.
@@ -187,20 +196,28 @@ class Producer:
             )
 
     def _publish(self, message: ClassifyImages) -> None:
-        """Put one message into Redis, trying again until the time-out."""
+        fields = self._signed(message)
+        self._until_acknowledged(
+            lambda: self._app.send_task(
+                CLASSIFY,
+                kwargs=fields,
+                task_id=message.message_id,
+                queue=message.lane,
+                retry=False,
+                connection=self._connection,
+            )
+        )
+
+    def _signed(self, message: ClassifyImages) -> dict[str, Any]:
+        return self._keyring.sign(CLASSIFY, message.model_dump(mode="json", exclude_none=True))
+
+    def _until_acknowledged(self, send: Callable[[], object]) -> None:
+        """Send, and try again until the time-out."""
         give_up_at = time.monotonic() + self._settings.timeout_s
-        fields = self._keyring.sign(CLASSIFY, message.model_dump(mode="json", exclude_none=True))
         while True:
             try:
                 with broker_errors(self._broker):
-                    self._app.send_task(
-                        CLASSIFY,
-                        kwargs=fields,
-                        task_id=message.message_id,
-                        queue=message.lane,
-                        retry=False,
-                        connection=self._connection,
-                    )
+                    send()
             except BrokerUnavailable:
                 if time.monotonic() > give_up_at:
                     raise

@@ -71,6 +71,13 @@ class ImageRef(Contract):
     allow_training: bool = Field(True, description="false keeps the picture out of every retraining")
 
 
+class Whole(Contract):
+    """The message that another was taken from: what it leaves counts as left by the whole one."""
+
+    message_id: MessageId
+    pictures: int = Field(gt=0, le=MAX_IMAGES_PER_MESSAGE, description="different ones in it")
+
+
 class ClassifyImages(Contract):
     """One message: up to 256 references to be classified in one collection."""
 
@@ -87,6 +94,13 @@ class ClassifyImages(Contract):
     )
     images: tuple[ImageRef, ...] = Field(min_length=1, max_length=MAX_IMAGES_PER_MESSAGE)
     signature: str | None = Field(None, max_length=256, description="see `producer.signing`")
+    part_of: Whole | None = Field(None, description="set by workers, on messages that they take apart")
+
+    @property
+    def whole(self) -> Whole:
+        """The message itself, or the one that it was taken from."""
+        different = len({ref.image_id for ref in self.images})
+        return self.part_of or Whole(message_id=self.message_id, pictures=different)
 
 
 class Cluster(Contract):

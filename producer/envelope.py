@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from producer.contracts import MAX_MESSAGE_BYTES
 
-MAX_ENVELOPE_BYTES: Final = 2 * MAX_MESSAGE_BYTES  # base64 takes a third more, headers have the rest
+# base64 takes a third more, quotes within quotes up to as much again; headers have the rest
+MAX_ENVELOPE_BYTES: Final = 2 * MAX_MESSAGE_BYTES + 8 * 1024
 SPLIT: Final = "shoal-split"  # header: what a message was part of, when that had to be taken apart
 EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -63,20 +64,25 @@ class Letter:
 
 
 def envelope(task: str, task_id: str, fields: Mapping[str, Any], *, split: str | None = None) -> bytes:
-    """Write a message as it lies in a lane."""
-    body = json.dumps([[], fields, EMBED], ensure_ascii=False).encode()  # no longer than it came
+    """Write a message as it lies in a lane, as short as can be: no longer than it came."""
+    body = json.dumps([[], fields, EMBED], ensure_ascii=False, separators=(",", ":"))
+    encoded = base64.b64encode(body.encode()).decode()
+    plain = len(json.dumps(body, ensure_ascii=False).encode()) <= len(encoded)  # unless it is full of quotes
     headers = {"lang": "py", "task": task, "id": task_id, "root_id": task_id}
     if split is not None:
         headers[SPLIT] = split
-    properties = {"correlation_id": task_id, "delivery_tag": task_id, "body_encoding": "base64"}
+    properties = {"correlation_id": task_id, "delivery_tag": task_id}
+    if not plain:
+        properties["body_encoding"] = "base64"
     return json.dumps(
         {
-            "body": base64.b64encode(body).decode(),
+            "body": body if plain else encoded,
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": headers,
             "properties": {**properties, "delivery_info": {"exchange": "", "routing_key": ""}},
-        }
+        },
+        ensure_ascii=False,
     ).encode()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu.transport import redis as stock
 from kombu.transport import virtual
@@ -19,7 +19,23 @@ from kombu.utils.json import dumps
 from producer.envelope import Letter, Unreadable, read
 from producer.leases import BELL, BELL_RINGS, Lease, Leases
 
+if TYPE_CHECKING:
+    import redis
+
 LOOK_S: Final = 0.25
+
+
+def push(client: "redis.Redis", lane: str, message: bytes | str) -> None:
+    """Put one message at the end of a lane, and wake an idle worker.
+
+    Raises:
+        redis.exceptions.RedisError: whether it is there is not known.
+    """
+    with client.pipeline(transaction=True) as pipe:
+        pipe.lpush(lane, message)
+        pipe.lpush(BELL, 1)
+        pipe.ltrim(BELL, 0, BELL_RINGS - 1)
+        pipe.execute()
 
 
 class QoS(stock.QoS):
@@ -55,6 +71,7 @@ class Channel(stock.Channel):
     """Takes messages under a lease, and rings the bell when it sends one."""
 
     QoS = QoS
+    body_encoding = None  # type: ignore[assignment] # JSON in JSON: a fifth smaller than kombu's base64, and read as well
     leases: Leases  # of whoever consumes
     tasks: tuple[str, ...] = ()  # that are done here
     from_transport_options = (*stock.Channel.from_transport_options, "leases", "tasks")  # type: ignore[assignment]
@@ -63,11 +80,8 @@ class Channel(stock.Channel):
     _more = True  # the last look found something: look again at once
 
     def _put(self, queue: str, message: Mapping[str, Any], **_: object) -> None:
-        with self.conn_or_acquire() as client, client.pipeline(transaction=True) as pipe:
-            pipe.lpush(queue, dumps(message))
-            pipe.lpush(BELL, 1)
-            pipe.ltrim(BELL, 0, BELL_RINGS - 1)
-            pipe.execute()
+        with self.conn_or_acquire() as client:
+            push(client, queue, dumps(message))
 
     def _queue_bind(self, *_: object) -> None:
         """Write nothing: the default exchange leads to a queue by its name, also when Redis is full."""

@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from console.stack import Stack
     from tests.tiny_model import TinyBundle
 
+# Before numpy and torch are imported: tests run side by side, and threads that spin for a core only take it.
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: much of the time a test waits. Each has servers of its own."""
+    return (os.cpu_count() or 1) + 1
+
 
 @pytest.fixture(scope="session")
 def server_programs() -> None:
@@ -30,7 +40,7 @@ def stack(server_programs: None) -> "Iterator[Stack]":
     """Valkey and SeaweedFS for the whole session, in a temporary folder: use keys and queues of your own."""
     from console.stack import Stack  # noqa: PLC0415 - unit tests must not need boto3
 
-    with Stack() as servers:
+    with Stack(fsync=False) as servers:  # no test cuts the power
         yield servers
 
 

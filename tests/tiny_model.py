@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.autoencoder import Architecture, Decoder, Encoder
-from model_store.bundle import MODEL_CARD, PROBE_TOLERANCE, listed
+from model_store.architecture import Architecture
+from model_store.autoencoder import Decoder, Encoder
+from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.clusterer import Clusterer
 from model_store.manifest import Manifest, Snapshot, libraries
 from model_store.predictor import Predictor

@@ -8,17 +8,20 @@ classifying it again can tell.
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from model_store.bundle import ENCODER, PROBE_TOLERANCE, Bundle
+from model_store.bundle_files import ENCODER, PROBE_TOLERANCE
 from model_store.clusterer import PCA_FILE
 from model_store.manifest import Manifest
 from model_store.membership import name_hashes
 from producer.contracts import ImageRef
+
+if TYPE_CHECKING:
+    from model_store.bundle import Bundle
 
 REF_COLUMNS: Final = ("image_id", "bucket", "key", "version_id", "allow_training")
 ANSWERED: Final = ("assigned", "unknown")
@@ -46,7 +49,7 @@ def same_space(champion: Manifest, other: Manifest) -> bool:
 class Plan:
     """Goes through the ledger newest rows first, and tells which pictures to classify again."""
 
-    champion: Bundle
+    champion: "Bundle"
     generation: int
     comparable: frozenset[str]  # versions in the champion's space
     looked_at: int = 0  # pictures

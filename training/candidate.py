@@ -23,7 +23,8 @@ from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
 from training.promotion import Verdict, decide
 from training.settings import TrainingSettings
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 log = structlog.get_logger(__name__)
 

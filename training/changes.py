@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from model_store.bundle import ClusterFile
+from model_store.bundle_files import ClusterFile
 
 Fate = Literal["kept", "new", "gone"]
 

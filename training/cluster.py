@@ -10,8 +10,6 @@ from typing import Annotated, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from producer.errors import TrainingFailed
@@ -83,6 +81,10 @@ def fit_clusterer(
             f"{len(embeddings)} pictures are too few for {n_clusters} clusters: it takes "
             f"{n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
         )
+    # scikit-learn takes a second and more to import, and all who read settings import this module
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+    from sklearn.decomposition import PCA  # noqa: PLC0415
+
     unit = unit_length(embeddings)
     pca = PCA(min(settings.n_components, *unit.shape), random_state=random_state).fit(unit)
     projections = np.ascontiguousarray(pca.transform(unit), np.float32)  # (N, P)
@@ -123,6 +125,8 @@ def carried_over(
         (K, P), in the order of the labels as far as nothing was joined or is empty; fewer if there are not as
         many different pictures.
     """
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - as above
+
     groups = [projections[labels == label] for label in np.unique(labels[labels >= 0])]
     while len(groups) > n_clusters:
         sizes = np.array([len(group) for group in groups], np.float64)

@@ -7,7 +7,8 @@ from training.latency import relative_latency
 from training.predecessor import Predecessor
 from training.promotion import Comparison
 from training.quality import judge
-from training.train import Trained, TrainSettings
+from training.train_settings import TrainSettings
+from training.trained import Trained
 
 
 def compare(

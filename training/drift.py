@@ -21,7 +21,6 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import chi2
 
 DEVIATIONS: Final = 4.0
 BY_CHANCE: Final = 3e-5  # beyond 4 standard deviations, on one side
@@ -137,13 +136,20 @@ def step(before: Alarm | None, reading: Reading, at: datetime, settings: DriftSe
     return Alarm(reading=reading, read_at=at, since=since, reason=reason)
 
 
+def _chi2_by_chance(degrees: int) -> float:
+    """Give the value that chi-squared exceeds with probability BY_CHANCE."""
+    from scipy.stats import chi2  # noqa: PLC0415 - takes a second; all who read settings import this module
+
+    return float(chi2.isf(BY_CHANCE, max(1, degrees)))
+
+
 def _stability(reference: Reference, window: Window, limit: float) -> Figure:
     k, n, m = len(reference.shares), len(window.clusters), reference.n_images
     counts = np.bincount(window.clusters, minlength=k)
     now = (counts + 0.5) / (n + 0.5 * k)
     then = (reference.shares * m + 0.5) / (m + 0.5 * k)
     psi = float(((now - then) * np.log(now / then)).sum())
-    noise = float(chi2.isf(BY_CHANCE, max(1, k - 1))) * (1 / n + 1 / m)
+    noise = _chi2_by_chance(k - 1) * (1 / n + 1 / m)
     return Figure(name="stability", value=psi, usual=0.0, limit=max(limit, noise))
 
 
@@ -151,7 +157,7 @@ def _shift(usual: NDArray[np.float32], now: NDArray[np.float32], limit: float) -
     variances = usual.var(axis=0)
     some = variances > variances.max() * FLAT  # a component without any tells nothing
     moved = (now.mean(axis=0) - usual.mean(axis=0))[some] ** 2 / variances[some]
-    by_chance = float(chi2.isf(BY_CHANCE, max(1, some.sum()))) * (1 / len(now) + 1 / len(usual))
+    by_chance = _chi2_by_chance(int(some.sum())) * (1 / len(now) + 1 / len(usual))
     return Figure(name="shift", value=float(moved.sum()), usual=0.0, limit=max(limit, by_chance))
 
 

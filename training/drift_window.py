@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from model_store.bundle import REFERENCE
+from model_store.bundle_files import REFERENCE
 from model_store.clusterer import KMEANS_FILE, PCA_FILE, Clusterer
 from model_store.layout import Layout
 from model_store.ledger import SCHEMA, Ledger

@@ -1,14 +1,16 @@
 """What to train and for how long: the settings of one training run, and the steps that follow from them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from producer.errors import ConfigurationError, TrainingFailed
-from training.augment import Augmentation
+from training.augmentation import Augmentation
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST_PICTURES = 8  # batch norm and the balance over a batch mean nothing below
 LEAST_STEPS_PER_EPOCH = 10  # a small corpus is passed more than once per epoch
@@ -45,12 +47,14 @@ class FitSettings(BaseModel):
     random_state: int = Field(0, ge=0, description="seed of weights, order and views")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
 
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """Give the device to train on.
 
         Raises:
             ConfigurationError: CUDA is asked for and there is none.
         """
+        import torch  # noqa: PLC0415 - takes seconds, and most who read settings do not train
+
         present = torch.cuda.is_available()
         if self.device == "cuda" and not present:
             raise ConfigurationError("device is 'cuda', but torch sees none; set it to 'auto' or 'cpu'")

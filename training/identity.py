@@ -23,9 +23,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import linear_sum_assignment
 
-from model_store.bundle import ClusterEvent, Lineage
+from model_store.bundle_files import ClusterEvent, Lineage
 from model_store.cluster_names import Heir, heirs
 from producer.ulid import ALPHABET
 
@@ -162,6 +161,8 @@ def match(
 
 def _survivors(table: Counts, support: Shares, least: float) -> dict[int, int]:
     """Pair candidate's clusters with the champion's that they continue: j -> i, one to one."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - all who read settings import this module
+
     common = table[:-1]
     of_before = common / np.maximum(common.sum(axis=1, keepdims=True), 1)
     of_after = common / np.maximum(table.sum(axis=0), 1)

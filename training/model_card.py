@@ -5,8 +5,8 @@ Source: the sections of Mitchell et al. (2019), "Model Cards for Model Reporting
 
 from collections.abc import Mapping, Sequence
 
-from model_store.autoencoder import Architecture
-from model_store.bundle import ClusterFile
+from model_store.architecture import Architecture
+from model_store.bundle_files import ClusterFile
 from model_store.manifest import Snapshot
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from model_store import bundle
+from model_store import bundle, bundle_files
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import ClusterEntry, ClusterFile
+from model_store.bundle_files import ClusterEntry, ClusterFile
 from model_store.clusterer import Assignment, Clusterer
 from model_store.exemplars import exemplars_to_bytes
 from model_store.membership import name_hashes
@@ -61,12 +61,12 @@ def pack(
         "n_images": np.array([n], np.int64),
     }
     return {
-        bundle.ENCODER: bundle.weights_to_bytes(encoder),
-        bundle.DECODER: bundle.weights_to_bytes(decoder),
-        bundle.CLUSTERS: clusters.to_bytes(),
-        bundle.EXEMPLARS: exemplars_to_bytes(clusters.clusters),
-        bundle.REFERENCE: safetensors.numpy.save(reference),
-        bundle.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
+        bundle_files.ENCODER: bundle.weights_to_bytes(encoder),
+        bundle_files.DECODER: bundle.weights_to_bytes(decoder),
+        bundle_files.CLUSTERS: clusters.to_bytes(),
+        bundle_files.EXEMPLARS: exemplars_to_bytes(clusters.clusters),
+        bundle_files.REFERENCE: safetensors.numpy.save(reference),
+        bundle_files.PROBE: bundle.probe_to_bytes(predictor, np.ascontiguousarray(pixels[probe_rows])),
         **clusterer.to_files(),
     }
 

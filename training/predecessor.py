@@ -13,7 +13,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import REFERENCE, Bundle, load_decoder
+from model_store.bundle import Bundle, load_decoder
+from model_store.bundle_files import REFERENCE
 from model_store.membership import name_hashes
 from model_store.preprocess import Preprocess
 from model_store.registry import Registry, Target

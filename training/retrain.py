@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_history import ClusterHistory
 from model_store.cluster_names import ClusterNames, Names, heirs
 from model_store.erasure import Erasure

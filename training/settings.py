@@ -9,7 +9,7 @@ from training.backfill import BackfillSettings
 from training.drift import DriftSettings
 from training.promotion import PromotionPolicy
 from training.snapshot import SnapshotSettings
-from training.train import TrainSettings
+from training.train_settings import TrainSettings
 from training.triggers import TriggerSettings
 
 

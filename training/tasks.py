@@ -1,7 +1,7 @@
 """The Celery tasks of the trainer: thin."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import structlog
 from celery import Celery
@@ -9,9 +9,11 @@ from celery import Celery
 from producer.broker import CHECK, RETRAIN
 from producer.errors import TransientError
 from producer.signing import Keyring
-from training.check import Check
-from training.retrain import Retraining
 from training.run_record import Trigger
+
+if TYPE_CHECKING:
+    from training.check import Check
+    from training.retrain import Retraining
 
 log = structlog.get_logger(__name__)
 
@@ -21,10 +23,10 @@ class Context(Protocol):
 
     keyring: Keyring
 
-    def retraining(self, collection: str) -> Retraining:
+    def retraining(self, collection: str) -> "Retraining":
         """Give the retraining of one collection."""
 
-    def check(self, collection: str) -> Check:
+    def check(self, collection: str) -> "Check":
         """Give the check of one collection: the same one each time."""
 
 

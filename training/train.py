@@ -15,29 +15,23 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from model_store import bundle
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import listed
+from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.manifest import Manifest, libraries, new_version
 from model_store.predictor import Predictor, best_device
-from model_store.preprocess import Preprocess
 from producer.errors import TrainingFailed
 from training.accuracy_curve import AccuracyCurve
 from training.checkpoint import Checkpoints
 from training.choice_of_k import settled
-from training.cluster import MIN_PER_CLUSTER, ClusterSettings, fit_clusterer
+from training.cluster import MIN_PER_CLUSTER, fit_clusterer
 from training.corpus import Corpus
 from training.course import COURSE, Course
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
-from training.fit_settings import FitSettings
-from training.identity import IdentitySettings
 from training.labels import Labels
 from training.lineage import identify
 from training.model_card import model_card
@@ -45,35 +39,12 @@ from training.pack import name_clusters, pack
 from training.predecessor import Predecessor, by_hash
 from training.progress import Progress
 from training.quality import judge
-from training.report.settings import ReportSettings
+from training.train_settings import TrainSettings
 from training.trained import Trained
 
 __all__ = ["TrainSettings", "Trained", "train"]
 
 MIN_IMAGES: Final = 20
-
-
-class TrainSettings(BaseModel):
-    """Everything that decides what a run makes of a corpus."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fit: FitSettings = Field(default_factory=FitSettings)
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
-    identity: IdentitySettings = Field(default_factory=IdentitySettings)
-    max_trimmed: float = Field(
-        0.01, ge=0, lt=1, description="pictures beyond the champion's p99.9 are outliers if no larger a share"
-    )
-    labels_file: Path | None = Field(
-        None, description="CSV of name,label without a header; only for the accuracy gate, never trained on"
-    )
-    report: ReportSettings = Field(default_factory=ReportSettings)
-    held_out: float = Field(0.1, gt=0, lt=0.5, description="share of pictures for early stop and calibration")
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """How pictures must be decoded for this run."""
-        return Preprocess(input_size=self.fit.architecture.input_size)
 
 
 class _Split(NamedTuple):
@@ -170,7 +141,7 @@ def train(
         clusters=clusters,
         counts=clusterer.counts.tolist(),
     )
-    files[bundle.MODEL_CARD] = card.encode()
+    files[MODEL_CARD] = card.encode()
     files[COURSE] = Course.of(fitted, choice).to_bytes()
     manifest = Manifest(
         version=version,
@@ -187,7 +158,7 @@ def train(
         parent=parent,
         snapshot=snapshot,
         metrics=metrics,
-        probe_tolerance=bundle.PROBE_TOLERANCE,
+        probe_tolerance=PROBE_TOLERANCE,
         files=listed(files),
     )
     trained = Trained(manifest, files, fitted, clusterer, quality, split.held_out, assignment, matched, moved)

@@ -4,7 +4,7 @@ Starts only with the threads pool, and only once broker, store and buckets answe
 """
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from celery import signals
@@ -17,10 +17,12 @@ from producer.broker import CLASSIFY, celery_app, classify_queues, lease_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from worker import tasks
-from worker.context import Context
 from worker.drain import drain
 from worker.settings import Settings
 from worker.watchdog import HANGS, end_now
+
+if TYPE_CHECKING:
+    from worker.context import Context
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +59,15 @@ class WorkerServices(Services):
             )
         super().__init__(worker, **options)
 
-    def wire(self) -> Context:
+    def wire(self) -> "Context":
         """Connect, and give the tasks what they work with."""
+        from worker.context import Context  # noqa: PLC0415 - brings torch: what is wrong is said without it
+
         context = Context(settings, leases)
         tasks.serve_with(context.deliveries)
         signals.task_prerun.connect(lambda task_id, **_: context.progress.taken(task_id), weak=False)
         signals.task_postrun.connect(lambda task_id, **_: context.progress.finished(task_id), weak=False)
-        context.watchdog.start()
+        context.start_watching()
         context.presence.tell("ready")
         if context.endpoint is not None:
             log.info("health endpoint", url=context.endpoint.url)
@@ -72,10 +76,10 @@ class WorkerServices(Services):
 
     def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
         """Finish what is in work within the limit; what takes longer is given back."""
-        context = self.wired
-        if not isinstance(context, Context):
+        if self.wired is None:
             worker.pool.stop()
             return
+        context = cast("Context", self.wired)
         context.presence.tell("draining")
         if drain(worker.pool.stop, context.progress, settings.worker.drain_timeout_s):
             return

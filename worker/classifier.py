@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import structlog
 
+from model_store.byte_budget import ByteBudget
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.errors import NoChampion, ShoalError, TransientError
 from worker import pipeline
@@ -21,6 +22,7 @@ from worker.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 PREDICT_TIMEOUT_S: Final = 120.0
+COPIES: Final = 2  # of a decoded picture: as it came, and among those of its message
 
 
 class Classifier:
@@ -40,6 +42,7 @@ class Classifier:
         self._batcher = batcher
         self._recorder = recorder
         self._settings = settings
+        self._decoded = ByteBudget(settings.bytes_in_flight // 2)
 
     def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         """Give every picture of the message its result; when it returns, all are stored.
@@ -57,8 +60,10 @@ class Classifier:
         taken_at = datetime.now(UTC)
         model = self.models.get(message.collection, self._settings.model_wait_s)
         last = attempt >= self._settings.max_attempts
-        outcomes = self._read(message, model, last=last)
-        answer, predict_ms = self._predict(model, outcomes, last=last)
+        side = model.bundle.manifest.preprocess.input_size
+        with self._decoded.held(COPIES * len(message.images) * side * side * 3):
+            outcomes = self._read(message, model, last=last)
+            answer, predict_ms = self._predict(model, outcomes, last=last)
         done = Pass(
             stamp=model.stamp,
             clusters=model.bundle.clusters,

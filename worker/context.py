@@ -6,6 +6,7 @@ import socket
 from functools import lru_cache
 from typing import Final
 
+from model_store.byte_budget import ByteBudget
 from model_store.images import ImageSource
 from model_store.predictor import best_device
 from model_store.registry import Registry
@@ -20,8 +21,10 @@ from worker.classifier import Classifier
 from worker.dead_letters import WorkersDeadLetters
 from worker.decoders import Decoders, enough_memory
 from worker.deliveries import Deliveries
+from worker.finisher import Finisher
 from worker.health import Health
 from worker.health_endpoint import HealthEndpoint
+from worker.memory_mark import MemoryMark
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.progress import Progress
@@ -50,11 +53,12 @@ class Context:
         self.models = ModelCache(
             per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
+        self.finisher = Finisher(store, self.models.serving)
         batcher = Batcher(worker.max_batch)
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
-                ImageSource(uploads, worker.max_image_bytes),
+                ImageSource(uploads, worker.max_image_bytes, ByteBudget(worker.bytes_in_flight // 2)),
                 Decoders(
                     settings.decode,
                     worker.decode_processes,
@@ -63,7 +67,11 @@ class Context:
                 ),
             ),
             batcher=batcher,
-            recorder=per_collection(lambda name: Recorder(store, name, worker.model_poll_s)),
+            recorder=per_collection(
+                lambda name: Recorder(
+                    store, name, worker.model_poll_s, lambda job_id: self.finisher.touched(name, job_id)
+                )
+            ),
             settings=worker,
         )
         self.deliveries = Deliveries(
@@ -89,6 +97,7 @@ class Context:
         outside = Outside(settings, self.models.serving)
         limits = Limits(worker.stall_limit_s, worker.message_limit_s)
         self.watchdog = Watchdog(self.progress, outside, limits, lambda: batcher.busy_since)
+        self.memory_mark = MemoryMark(worker.memory_mark_bytes) if worker.memory_mark_bytes else None
         health = Health(
             outside, self.progress, self.models.serving, lambda: self.presence.state, limits.message_s
         )
@@ -112,13 +121,22 @@ class Context:
         self._leases.close()
         self.presence.close()
 
+    def start_watching(self) -> None:
+        """Begin to look at what should end this process."""
+        self.watchdog.start()
+        if self.memory_mark is not None:
+            self.memory_mark.start()
+
     def close(self) -> None:
         """Finish what is on the device, then let go of everything."""
         self.watchdog.close()
+        if self.memory_mark is not None:
+            self.memory_mark.close()
         if self.endpoint is not None:
             self.endpoint.close()
         self.presence.close()
         self._leases.close()
+        self.finisher.close()
         self.classifier.close()
         for store in self._stores:
             store.close()

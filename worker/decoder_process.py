@@ -31,6 +31,11 @@ class DecoderUnavailable(TransientError):
 class DecoderDied(Exception):
     """The process ended, or talked nonsense, while it had pictures in hand; the message says how."""
 
+    def __init__(self, how: str, *, killed: bool = False) -> None:
+        """Say how; `killed` by somebody else, such as a system short of memory, and not by a picture."""
+        super().__init__(how)
+        self.killed = killed
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -64,7 +69,7 @@ class DecoderProcess:
             heads = receive_head(answers)
             return [_decoded(head, p, answers) for head, (_, p) in zip(heads, batch, strict=True)]
         except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
-            raise DecoderDied(self._how_it_ended(process)) from error
+            raise self._death(process) from error
         except BaseException:  # memory ran out here: what is left in the pipes belongs to no request
             self.close()
             raise
@@ -105,22 +110,23 @@ class DecoderProcess:
                 receive_head(_pipes(self._process)[1])
                 self._ready = True
             except (OSError, EOFError, ValueError):
-                how = self._how_it_ended(self._process)
+                how = str(self._death(self._process))
         if self._process is None:
             raise DecoderUnavailable(f"the process to decode pictures in does not start: {how}")
         return self._process
 
-    def _how_it_ended(self, process: "subprocess.Popen[bytes]") -> str:
+    def _death(self, process: "subprocess.Popen[bytes]") -> DecoderDied:
         try:
             status = process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             status = None
         self.close()
         if status is None:
-            return "it gave an answer that makes no sense"
+            return DecoderDied("it gave an answer that makes no sense")
         if status == -signal.SIGPROF:
-            return f"it took over {self._options.cpu_s:g} s of CPU time"
-        return f"it ended with {signal.Signals(-status).name if status < 0 else f'status {status}'}"
+            return DecoderDied(f"it took over {self._options.cpu_s:g} s of CPU time")
+        how = signal.Signals(-status).name if status < 0 else f"status {status}"
+        return DecoderDied(f"it ended with {how}", killed=status == -signal.SIGKILL)
 
 
 def _pipes(process: "subprocess.Popen[bytes]") -> tuple[BinaryIO, BinaryIO]:

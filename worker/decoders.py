@@ -138,6 +138,8 @@ class Decoders:
         try:
             return decoder.decode([(job.data, job.preprocess)])[0]
         except DecoderDied as death:
+            if death.killed:  # its own limits end it otherwise; it may go well where there is more memory
+                return Decoded(DecoderUnavailable(f"the process to decode pictures in is killed: {death}"))
             log.error("a picture kills its decoding process", how=str(death), size_bytes=len(job.data))  # noqa: TRY400 - the trace says nothing
             return Decoded(Failed("internal", f"decoding this picture ended the process it ran in: {death}"))
         except DecoderUnavailable as error:

@@ -3,6 +3,7 @@
 ```
 unreadable, not rightly signed, or breaks the contract ─▶ dead/
 expired ────────────────────────────────────────▶ results `failed`
+no model of its collection, for a day ───────────▶ results `failed`, dead/
 done ───────────────────────────────────────────▶ results; pictures that failed for good also in dead/
 an error that may pass, or one of ours ─────────▶ given back, for a pause that grows
 three workers died of it ─▶ two halves, each done alone; one dies of a half ─▶ halves again
@@ -17,22 +18,22 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import redis
 import structlog
-from pydantic import ValidationError
 
 from model_store.dead_letters import DeadLetters
-from producer.broker import CLASSIFY
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
-from producer.envelope import Letter, Unreadable, envelope
+from producer.envelope import Letter, Unreadable
 from producer.errors import InvalidReference, NoChampion, TransientError
 from producer.leases import Lease, Leases
 from producer.signing import Keyring
 from producer.ulid import derived_ulid, new_ulid
+from worker.admitted import admitted
 from worker.attempts import Attempt, Attempts
 from worker.blame import deaths_left, needs_witness
+from worker.halves import halves
 from worker.settings import WorkerSettings
 from worker.turnstile import Turnstile
 from worker.undertaker import Undertaker
@@ -132,7 +133,7 @@ class Deliveries:
         fields = {"message_id": attempt.message_id, **letter.fields}
         with structlog.contextvars.bound_contextvars(message_id=fields["message_id"]):
             try:
-                message = self._admitted(fields)
+                message = admitted(fields, self._keyring)
             except InvalidReference as error:
                 self._undertaker.bury(lease, letter, attempt, str(error))
             else:
@@ -140,17 +141,6 @@ class Deliveries:
                     return
         self._leases.release(lease.name)
         self._attempts.done(lease)  # after: who finds the record knows that it was begun before
-
-    def _admitted(self, fields: dict[str, Any]) -> ClassifyImages:
-        """Read a message; `fields` has the id that it has from now on, so a signature must be over an id."""
-        refusal = self._keyring.refusal(CLASSIFY, fields)
-        if refusal is not None:
-            raise InvalidReference(f"is refused: {refusal}")
-        try:
-            return ClassifyImages.model_validate(fields)
-        except ValidationError as error:
-            reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InvalidReference(f"breaks the contract: {reason}") from error
 
     def _brought_to_an_end(
         self, lease: Lease, letter: Letter, message: ClassifyImages, attempt: Attempt
@@ -165,7 +155,7 @@ class Deliveries:
             self._give_back(lease, too_young_s)
             return False
         expires_at = message.expires_at or letter.expires_at
-        begun_before = attempt.deaths or attempt.failures
+        begun_before = attempt.deaths or attempt.failures or letter.split is not None
         if expires_at is not None and datetime.now(UTC) > expires_at and not begun_before:
             return self._said_expired(lease, message, attempt, expires_at)
         return self._classified(lease, message, attempt)
@@ -187,10 +177,8 @@ class Deliveries:
     def _classified(self, lease: Lease, message: ClassifyImages, attempt: Attempt) -> bool:
         try:
             failed = self._classifier.classify(message, attempt.number)
-        except NoChampion:
-            pause_s = self._settings.model_poll_s * 2 ** min(self._attempts.pause(lease) - 1, 10)
-            self._give_back(lease, min(pause_s, LONGEST_WAIT_FOR_MODEL_S))
-            return False
+        except NoChampion as error:
+            return self._waited_for_model(lease, message, attempt, str(error))
         except Exception as error:  # noqa: BLE001 - all are counted, and said
             may_pass = isinstance(error, TransientError)
             say = log.warning if may_pass else log.exception
@@ -204,9 +192,20 @@ class Deliveries:
         if failed:
             # under an id of its own: done again under the old one, it would take its neighbours' rows
             part_id = derived_ulid(message.message_id, "failed")
-            rest = message.model_copy(update={"message_id": part_id, "images": tuple(failed)})
+            rest = message.model_copy(
+                update={"message_id": part_id, "images": tuple(failed), "part_of": message.whole}
+            )
             self._undertaker.keep(rest, attempt, f"attempts are used up; part of {message.message_id}")
         return True
+
+    def _waited_for_model(self, lease: Lease, message: ClassifyImages, attempt: Attempt, why: str) -> bool:
+        waits = self._attempts.pause(lease)
+        if waits * LONGEST_WAIT_FOR_MODEL_S > self._settings.model_patience_s:
+            self._give_up(message, attempt, why, "its collection got no model", "model.unavailable")
+            return True
+        pause_s = self._settings.model_poll_s * 2 ** min(waits - 1, 10)
+        self._give_back(lease, min(pause_s, LONGEST_WAIT_FOR_MODEL_S))
+        return False
 
     def _try_again(self, lease: Lease, attempt: Attempt, reason: str) -> None:
         self._attempts.failed(lease, reason)
@@ -221,12 +220,7 @@ class Deliveries:
                 message, attempt, "the worker died of this picture", f"workers died of it; split from {whole}"
             )
             return True
-        middle = len(message.images) // 2
-        halves = [
-            message.model_copy(update={"message_id": new_ulid(), "images": images})
-            for images in (message.images[:middle], message.images[middle:])
-        ]
-        letters = [self._envelope(half, whole) for half in halves]
+        letters = halves(message, whole, self._keyring)
         log.error(
             "workers died of a message, it is taken apart", deaths=attempt.deaths, images=len(message.images)
         )
@@ -234,12 +228,15 @@ class Deliveries:
             self._attempts.done(lease)
         return False
 
-    def _envelope(self, half: ClassifyImages, whole: str) -> bytes:
-        fields = self._keyring.sign(CLASSIFY, half.model_dump(mode="json", exclude_none=True))
-        return envelope(CLASSIFY, half.message_id, fields, split=whole)
-
-    def _give_up(self, message: ClassifyImages, attempt: Attempt, detail: str, error: str) -> None:
-        self._classifier.fail(message, attempt.number, "internal", detail)
+    def _give_up(
+        self,
+        message: ClassifyImages,
+        attempt: Attempt,
+        detail: str,
+        error: str,
+        code: ErrorCode = "internal",
+    ) -> None:
+        self._classifier.fail(message, attempt.number, code, detail)
         self._undertaker.keep(message, attempt, error)
 
     def _give_back(self, lease: Lease, pause_s: float) -> None:

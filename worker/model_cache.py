@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 CROWDED_WAIT_S: Final = 0.1  # while another message waits for a first model
 SAY_EVERY_S: Final = 30.0  # a problem that stays the same
+FORGOTTEN_AFTER_S: Final = 60.0  # a collection without a model that nobody asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class _Slot:
+    asked_at: float
     served: ServedModel | None = None
     problem: str = "not looked yet"
     said_at: float = 0.0
@@ -73,7 +75,8 @@ class ModelCache:
         """
         with self._changed:
             new = collection not in self._slots
-            slot = self._slots.setdefault(collection, _Slot())
+            slot = self._slots.setdefault(collection, _Slot(time.monotonic()))
+            slot.asked_at = time.monotonic()
         if new:
             self._look(collection, slot)
         with self._changed:
@@ -111,9 +114,16 @@ class ModelCache:
     def _keep_current(self) -> None:
         while not self._closed.wait(self._poll_s):
             with self._changed:
-                slots = list(self._slots.items())
+                slots = [(name, slot) for name, slot in self._slots.items() if not self._forgotten(slot)]
+                self._slots = dict(slots)
             for collection, slot in slots:
                 self._look(collection, slot)
+
+    @staticmethod
+    def _forgotten(slot: _Slot) -> bool:
+        """Tell whether to drop it: strangers may make up names of collections without end."""
+        never = slot.served is None and not slot.refusals
+        return never and time.monotonic() - slot.asked_at > FORGOTTEN_AFTER_S
 
     def _look(self, collection: str, slot: _Slot) -> None:
         """Load the champion if it is another than the one that serves; never raises for what may pass."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.admission import Undecodable
-from model_store.bundle import ClusterEntry
+from model_store.bundle_files import ClusterEntry
 from model_store.decode import Picture
 from model_store.images import Unfetchable
 from model_store.predictor import Prediction

@@ -1,9 +1,14 @@
-"""Gathers one message's pictures: fetched many at a time, each decoded as soon as it is there."""
+"""Gathers one message's pictures: fetched many at a time, each decoded as soon as it is there.
 
+What is fetched and not yet decoded is bounded twice: by number, and by the bytes of the source's budget.
+"""
+
+import contextlib
 import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from model_store.decode import Picture
@@ -52,14 +57,15 @@ class Reader:
         started = time.perf_counter()
         outcomes: list[Outcome | ShoalError | None] = [None] * len(message.images)
         decoding: dict[int, _Decoding] = {}
-        for position, found in self._images.fetch(message.images):
-            if isinstance(found, StoredObject):
-                fetch_ms = (time.perf_counter() - started) * MS
-                decoding[position] = self._decode(found, preprocess, fetch_ms)
-            elif isinstance(found, TransientError) and stop_at_error:
-                raise found
-            else:
-                outcomes[position] = found
+        with contextlib.closing(self._images.fetch(message.images)) as arriving:  # what comes late is let go
+            for position, found in arriving:
+                if isinstance(found, StoredObject):
+                    fetch_ms = (time.perf_counter() - started) * MS
+                    decoding[position] = self._decode(found, preprocess, fetch_ms)
+                elif isinstance(found, TransientError) and stop_at_error:
+                    raise found
+                else:
+                    outcomes[position] = found
         for position, picture in decoding.items():
             outcomes[position] = _outcome(picture)
         return [_told(outcome) for outcome in outcomes]
@@ -69,10 +75,20 @@ class Reader:
         self._decoders.close()
 
     def _decode(self, found: StoredObject, preprocess: Preprocess, fetch_ms: float) -> _Decoding:
+        let_go = partial(self._let_go, len(found.data))
         self._room.acquire()
-        answer = self._decoders.submit(found.data, preprocess)
-        answer.add_done_callback(lambda _: self._room.release())
+        try:
+            answer = self._decoders.submit(found.data, preprocess)
+        except BaseException:
+            let_go()
+            raise
+        answer.add_done_callback(let_go)
         return _Decoding(found.etag, sha256(found.data), fetch_ms, answer)
+
+    def _let_go(self, size_bytes: int, _: "Future[Decoded] | None" = None) -> None:
+        self._room.release()
+        if self._images.budget is not None:
+            self._images.budget.give_back(size_bytes)
 
 
 def _outcome(picture: _Decoding) -> Outcome | ShoalError:

@@ -1,20 +1,26 @@
-"""Writes what became of one message: results for people, rows for the ledger, nothing of erased pictures."""
+"""Writes what became of one message: results for people, rows for the ledger, nothing of erased pictures.
+
+The results of a job on the bulk lane are one Parquet part; all others, and renewed ones, are one JSON each.
+"""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from model_store.cluster_names import ClusterNames, Names
+from model_store.job_part import part_of
+from model_store.job_parts import JobParts
 from model_store.ledger import Ledger
 from model_store.object_store import ObjectStore
 from model_store.results import PREDICTED, Results
 from model_store.shown_result import shown
 from model_store.tombstones import Tombstones
-from producer.contracts import ClassifyImages, Result
+from producer.broker import BULK
+from producer.contracts import ClassifyImages, ImageRef, Result
 from producer.errors import ShoalError
 
 log = structlog.get_logger(__name__)
@@ -23,9 +29,17 @@ log = structlog.get_logger(__name__)
 class Recorder:
     """What is kept of one collection. Thread-safe."""
 
-    def __init__(self, store: ObjectStore, collection: str, poll_s: float) -> None:
-        """Look at the names that people gave every `poll_s`."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        collection: str,
+        poll_s: float,
+        on_part: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Look at the names that people gave every `poll_s`; tell `on_part` which job got a part."""
         self._results = Results(store, collection)
+        self._parts = JobParts(store, collection)
+        self._on_part = on_part
         self._ledger = Ledger(store, collection)
         self._tombstones = Tombstones(store, collection)
         self._names = ClusterNames(store, collection)
@@ -60,8 +74,12 @@ class Recorder:
         erased = self._tombstones.recent() & ids
         while True:
             kept = [row for row in rows if row[0].image_id not in erased]
-            self._results.save(shown(result, names) for _, result, _, _ in kept)
-            self._results.remove(erased)  # of an earlier delivery, which did not come this far
+            self._save(
+                message,
+                [ref for ref, _, _, _ in kept],
+                [shown(answer, names) for _, answer, _, _ in kept],
+                erased,
+            )
             self._ledger.append(
                 message.message_id,
                 [ref for ref, _, _, _ in kept],
@@ -73,8 +91,26 @@ class Recorder:
             if not late:
                 break
             erased |= late
+        if _of_job(message) is not None:
+            self._on_part(str(message.job_id))
         if erased:
             log.info("erased pictures were passed over", pictures=len(erased))
+
+    def _save(
+        self,
+        message: ClassifyImages,
+        refs: Sequence[ImageRef],
+        answers: Sequence[Result],
+        erased: Collection[str],
+    ) -> None:
+        job_id = _of_job(message)
+        if job_id is None:
+            self._results.save(answers)
+            self._results.remove(erased)  # of an earlier delivery, which did not come this far
+            return
+        whole = message.whole
+        part = part_of(whole.message_id, whole.pictures, refs, answers, sorted(erased))
+        self._parts.save(job_id, whole.message_id, part)
 
     def _present_names(self) -> Names:
         """Give the names as of a moment ago; a store or file that fails leaves those known before."""
@@ -86,3 +122,8 @@ class Recorder:
                 except ShoalError as error:
                     log.warning("the names of clusters cannot be read", reason=str(error))
             return self._known
+
+
+def _of_job(message: ClassifyImages) -> str | None:
+    """Tell in which job's part the results go; None if each is an object of its own."""
+    return message.job_id if message.lane == BULK and not message.reclassify else None

@@ -22,10 +22,21 @@ class WorkerSettings(BaseModel):
     decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
+    bytes_in_flight: int = Field(
+        256 * 1024 * 1024,
+        gt=0,
+        description="half for files fetched and not yet decoded, half for pictures decoded and not yet "
+        "predicted; what does not fit waits",
+    )
     model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
     model_wait_s: float = Field(
         10.0, gt=0, description="a message holds a thread this long for a first model"
+    )
+    model_patience_s: float = Field(
+        86_400.0,
+        gt=0,
+        description="a message waits about this long for a first model, then its pictures fail",
     )
     max_attempts: int = Field(20, gt=0, description="of a message, before its unread pictures fail")
     max_backoff_s: float = Field(30.0, gt=0, description="longest pause between attempts")
@@ -40,6 +51,11 @@ class WorkerSettings(BaseModel):
     )
     drain_timeout_s: float = Field(
         25.0, gt=0, description="after SIGTERM, to finish what is in work; the rest is given back"
+    )
+    memory_mark_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="resident memory at which the worker drains and ends, status 0, to be started again",
     )
     health_port: int | None = Field(
         None, ge=0, le=65535, description="for /healthz and /readyz by HTTP; unset: none, 0: any free one"

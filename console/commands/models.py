@@ -11,7 +11,7 @@ from console.commands.models_report import report
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_names import heirs
 from model_store.exclusion import check_exclusion
 from model_store.process_settings import load_settings

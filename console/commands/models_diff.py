@@ -1,7 +1,7 @@
 """`shoal models diff`: what would change if one version took another's place."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,15 +10,17 @@ from console.model_diff import place
 from console.output import err, print_json, table
 from console.sources import originals_of_ledger
 from console.store import connection
-from model_store.bundle import CLUSTERS, Bundle, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_names import Names
 from model_store.layout import AliasName
-from model_store.predictor import best_device
 from model_store.process_settings import load_settings
 from model_store.registry import Registry, Target
 from producer.errors import NoChampion, TrainingFailed
 from training.changes import Changes, changes
 from training.settings import Settings
+
+if TYPE_CHECKING:
+    from model_store.bundle import Bundle
 
 ALIASES: tuple[AliasName, ...] = ("champion", "challenger", "previous")
 
@@ -32,6 +34,8 @@ def diff(
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
     """Show which pictures would change their cluster, and which clusters come and go."""
+    from model_store.predictor import best_device  # noqa: PLC0415 - brings torch: no other of `models` needs it
+
     settings = load_settings(Settings)
     with connection(settings) as conn:
         registry = conn.registry(collection)
@@ -72,7 +76,7 @@ def target_of(registry: Registry, name: str) -> Target:
     return registry.manifest(name)[1]
 
 
-def _document(found: Changes, targets: list[Target], new: Bundle, names: Names) -> dict[str, object]:
+def _document(found: Changes, targets: list[Target], new: "Bundle", names: Names) -> dict[str, object]:
     return {
         "before": targets[0].version,
         "after": targets[1].version,
@@ -94,7 +98,7 @@ def _document(found: Changes, targets: list[Target], new: Bundle, names: Names) 
     }
 
 
-def _tables(found: Changes, targets: list[Target], new: Bundle, names: Names) -> None:
+def _tables(found: Changes, targets: list[Target], new: "Bundle", names: Names) -> None:
     table(
         f"{targets[0].version} to {targets[1].version}: {found.n_moved} of {found.n} pictures move "
         f"({found.share_moved:.1%})",

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,16 +12,12 @@ from console.commands.models_diff import target_of
 from console.output import Bars, err, print_json
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import Connection, connection
-from model_store.bundle import CLUSTERS, ClusterFile, load_decoder
-from model_store.predictor import best_device
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.process_settings import load_settings
-from training.corpus import Corpus
-from training.course import COURSE, Course
-from training.labels import Labels
-from training.report.report import PAGE, Report, make_report
-from training.report.subject import Subject
-from training.reports import Reports
 from training.settings import Settings
+
+if TYPE_CHECKING:
+    from training.report.report import Report
 
 PICTURES = 5000  # of the ledger, at most: so many are shown to the model
 
@@ -37,6 +33,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
     """Write a version's report: the stored one, or a new one where there is none (any longer)."""
+    from training.report.report import PAGE  # noqa: PLC0415 - brings torch: no other of `models` needs it
+    from training.reports import Reports  # noqa: PLC0415
+
     settings = load_settings(Settings)
     with connection(settings) as conn:
         named = target_of(conn.registry(collection), version).version
@@ -59,13 +58,21 @@ def report(
         err.print(f"report of {named} written to {out / PAGE}", highlight=False, soft_wrap=True)
 
 
-def _make(conn: Connection, collection: str, version: str, settings: Settings, images: Path | None) -> Report:
+def _make(
+    conn: Connection, collection: str, version: str, settings: Settings, images: Path | None
+) -> "Report":
+    from model_store.bundle import load_decoder  # noqa: PLC0415
+    from model_store.predictor import best_device  # noqa: PLC0415
+    from training.course import COURSE, Course  # noqa: PLC0415
+    from training.labels import Labels  # noqa: PLC0415
+    from training.report.report import make_report  # noqa: PLC0415
+    from training.report.subject import Subject  # noqa: PLC0415
+
     registry, device = conn.registry(collection), best_device(settings.training.fit.device)
     manifest, target = registry.manifest(version)
     bundle = registry.load(target, device)
     names = conn.cluster_names(collection).read()
     with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
-        corpus: Corpus
         if images is not None:
             corpus = corpus_of_path(images, settings, Path(workdir), bars, manifest.preprocess)
         else:

@@ -7,6 +7,7 @@ import typer
 from console.output import err, print_json, table
 from console.store import connection
 from model_store.cluster_names import ClusterNames
+from model_store.latest import Latest
 from model_store.shown_result import shown
 from producer.contracts import Result
 
@@ -21,13 +22,16 @@ def register(app: typer.Typer) -> None:
 def result(
     image_ids: Annotated[list[str], typer.Argument(help="as submitted")],
     collection: Annotated[str, typer.Option(help="in which they were submitted")] = "default",
+    job: Annotated[
+        str | None, typer.Option(help="look only into this job's parts: faster where there are many jobs")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
 ) -> None:
     """Show the latest result of one or more pictures; exit status 1 if one has none."""
     with connection() as conn:
         names = ClusterNames(conn.store, collection).read()  # of now, whatever they were then
-        stored = conn.results(collection).get_many(image_ids)
-        found = {answer.image_id: shown(answer, names) for answer in stored}
+        stored = Latest(conn.store, collection).get_many(image_ids, [job] if job else None)
+        found = {image_id: shown(answer, names) for image_id, answer in stored.items()}
     answers = [found[image_id] for image_id in image_ids if image_id in found]
     if as_json:
         for answer in answers:

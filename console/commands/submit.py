@@ -8,6 +8,7 @@ from typing import Annotated, Final, cast
 import typer
 
 from console.commands.result import COLUMNS, map_rows
+from console.commands.submit_bulk import submit_bulk
 from console.output import Bars, err, print_json, table
 from console.store import connection
 from console.waiting import wait_for_results
@@ -37,6 +38,20 @@ def submit(
     ],
     collection: Annotated[str, typer.Option(help="clustering space")] = "default",
     lane: Annotated[str, typer.Option(help=" or ".join(LANES))] = "interactive",
+    bulk: Annotated[
+        bool,
+        typer.Option(
+            "--bulk",
+            help="one folder, s3://bucket/prefix or manifest.csv as a job of any size; see docs/bulk.md",
+        ),
+    ] = False,
+    job: Annotated[
+        str | None, typer.Option(help="with --bulk: name of the job; by default it follows from the source")
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--resend", help="with --bulk, after Redis was lost: submit the pictures without a row"),
+    ] = False,
     prefix: Annotated[str, typer.Option(help="of the keys of uploaded files")] = "cli/",
     wait: Annotated[bool, typer.Option(help="show the results when they are there")] = False,
     patience_s: Annotated[
@@ -44,7 +59,23 @@ def submit(
     ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object at the end")] = False,
 ) -> None:
-    """Submit pictures for classification."""
+    """Submit pictures for classification.
+
+    With --bulk the listing is streamed, results are Parquet parts, and the same command goes on where it
+    stopped.
+    """
+    if bulk:
+        submit_bulk(
+            sources,
+            collection=collection,
+            prefix=prefix,
+            job=job,
+            again=again,
+            wait=wait,
+            patience_s=patience_s,
+            as_json=as_json,
+        )
+        return
     first = new_ulid()
     with connection() as conn, Bars() as bars:
         bars.stage("submit")

@@ -1,4 +1,4 @@
-"""`shoal train`: a model from pictures, now and here. `shoal retrain`: ask the trainer for a run."""
+"""`shoal train`: a model from pictures, now and here."""
 
 import tempfile
 from pathlib import Path
@@ -18,9 +18,7 @@ from model_store.preprocess import Preprocess
 from model_store.process_settings import load_settings
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer
-from producer.broker import RETRAIN, TRAINING_QUEUE, broker_errors, celery_app, lane_queue
 from producer.errors import BundleInvalid, ConfigurationError
-from producer.ulid import new_ulid
 from training.corpus import Corpus
 from training.predecessor import Predecessor, Reread, load_predecessor
 from training.progress import Progress
@@ -32,9 +30,8 @@ from training.train import train as train_model
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(train)
-    app.command()(retrain)
 
 
 def _number_or_auto(given: str | None) -> str | None:
@@ -89,24 +86,6 @@ def train(
         if out is not None:
             _write(done, out)
     _say(done, out, as_json)
-
-
-def retrain(
-    collection: Annotated[str, typer.Option(help="which to retrain")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
-) -> None:
-    """Ask the trainer for a run on the ledger; it promotes the new model only if it is better."""
-    Layout(collection)
-    settings = load_settings(Settings)
-    broker = settings.broker.for_training()
-    slot = f"manual-{new_ulid().lower()}"
-    fields = broker.keyring().sign(RETRAIN, {"collection": collection, "slot": slot})
-    with broker_errors(broker), celery_app("console", broker, [lane_queue(TRAINING_QUEUE)]) as app:
-        app.send_task(RETRAIN, kwargs=fields, queue=TRAINING_QUEUE, retry=False)
-    if as_json:
-        print_json({"collection": collection, "slot": slot})
-    else:
-        err.print(f"asked for run {slot}; `shoal models runs` shows how it ends", highlight=False)
 
 
 def _overridden(given: dict[str, Any]) -> Settings:

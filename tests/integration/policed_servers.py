@@ -15,7 +15,8 @@ from console.access.policy_files import write_policies
 from console.ports import HOST, choose_ports
 from console.server import Server
 from model_store.process_settings import ProcessSettings
-from model_store.s3 import S3Store, s3_client
+from model_store.s3 import S3Store
+from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
 from producer.broker import redis_client
 from producer.settings import BrokerSettings

@@ -1,4 +1,4 @@
-"""`shoal clusters`, `shoal models diff`, `report`, `promote --force`, `history`: real servers, own process."""
+"""`clusters`, `models diff`, `report`, `promote --force` and `history`: on real servers, in this process."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from PIL import Image
 
 from console.cli import main
 from console.stack import Stack
-from model_store.bundle import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.ledger import Ledger
 from model_store.manifest import Gate
 from model_store.registry import Registry

@@ -37,6 +37,20 @@ def test_without_a_model_the_message_waits_a_moment_and_no_attempt_is_counted(of
     assert office.classifier.attempts == [1, 1]
 
 
+def test_pictures_of_a_collection_that_never_gets_a_model_fail_visibly_and_are_kept(office: Office) -> None:
+    office.deliveries._settings = WorkerSettings(model_patience_s=25)
+    office.put(fields("a", "b", collection="never"))
+    office.classifier.error = NoChampion("run `shoal train`")
+    for _ in range(3):  # each wait counts as ten seconds
+        assert not office.classifier.failed
+        office.handle()
+        due_now(office)
+    assert office.classifier.failed == [("a", "model.unavailable"), ("b", "model.unavailable")]
+    (letter,) = office.dead("never")
+    assert letter.error == "its collection got no model"
+    assert office.nothing_left()
+
+
 def test_what_may_pass_is_tried_again_after_growing_pauses_with_one_message_id(office: Office) -> None:
     office.classifier.error = StoreUnavailable("away")
     office.put(fields())

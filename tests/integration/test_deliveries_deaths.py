@@ -1,6 +1,7 @@
 """Messages that workers die of, with leases and attempts on a real Valkey."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -65,6 +66,14 @@ def test_a_picture_gets_its_last_chance_from_no_worker_that_has_just_started(off
     assert office.classifier.attempts == [1, 2, 3]
     assert office.classifier.failed == [("bad", "internal")]
     assert office.nothing_left()
+
+
+def test_the_halves_of_a_message_begun_in_time_are_done_though_they_come_too_late(office: Office) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    office.put(fields("a", "b", expires_at=past.isoformat()), split="01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    office.handle()
+    assert not office.classifier.failed
+    assert [len(message.images) for message in office.classifier.done] == [2]
 
 
 def test_together_and_alone_are_decided_by_deaths(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

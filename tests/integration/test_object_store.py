@@ -137,6 +137,20 @@ def test_get_many_answers_every_position_whatever_the_order_asked(store: ObjectS
     assert [item.data for item in found if isinstance(item, StoredObject)] == [b"%d" % n for n in shuffled]
 
 
+def test_folders_are_listed_once_whatever_their_names_have_in_common(store: ObjectStore, prefix: str) -> None:
+    for key in ("job/part-1", "job/part-2", "job.2/part-1", "job-2/deep/er", "plain", "z/last"):
+        store.put(prefix + key, b"")
+
+    assert sorted(store.folders(prefix)) == ["job", "job-2", "job.2", "z"]
+    assert list(store.folders(prefix + "absent/")) == []
+
+
+def test_more_folders_than_one_answer_holds_are_all_listed(store: ObjectStore, prefix: str) -> None:
+    store.put_many({f"{prefix}{n:04}/object": b"" for n in range(1010)})
+
+    assert list(store.folders(prefix)) == [f"{n:04}" for n in range(1010)]
+
+
 def test_get_many_of_nothing_gives_nothing(store: ObjectStore) -> None:
     assert list(store.get_many([])) == []
 

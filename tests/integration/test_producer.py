@@ -1,7 +1,6 @@
 import contextlib
 import json
 import time
-from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,7 +16,8 @@ from console.stack import Stack
 from producer import BrokerSettings, ClassifyImages, ImageRef, Producer
 from producer.broker import CLASSIFY, celery_app, classify_queues, lane_depths, redis_client
 from producer.contracts import MAX_MESSAGE_BYTES, Lane
-from producer.errors import BrokerUnavailable, QueueFull
+from producer.envelope import read
+from producer.errors import BrokerUnavailable, InvalidReference, QueueFull
 from producer.leases import Leases
 
 SOON_S = 10.0
@@ -53,7 +53,7 @@ def envelopes(wire: "redis.Redis", queue: str) -> list[dict[str, Any]]:
 
 
 def bodies(wire: "redis.Redis", queue: str) -> list[bytes]:
-    return [b64decode(envelope["body"]) for envelope in envelopes(wire, queue)]
+    return [envelope["body"].encode() for envelope in envelopes(wire, queue)]
 
 
 def messages(wire: "redis.Redis", queue: str) -> list[ClassifyImages]:
@@ -68,7 +68,7 @@ def test_acknowledged_reference_lies_in_redis_as_the_designs_message(
 
         (envelope,) = envelopes(wire, "interactive")
 
-    args, kwargs, _ = json.loads(b64decode(envelope["body"]))
+    args, kwargs, _ = json.loads(envelope["body"])
     assert envelope["content-type"] == "application/json"
     assert (envelope["headers"]["task"], envelope["headers"]["id"]) == ("shoal.classify.v1", message_id)
     assert args == []
@@ -209,3 +209,48 @@ def test_absent_broker_is_reported_at_once() -> None:
         producer.submit(ref(1))
 
     assert time.monotonic() - started < 2
+
+
+def japanese(count: int) -> ClassifyImages:
+    """A message whose keys take 3 bytes a letter, and 6 where JSON is escaped."""
+    images = (
+        ImageRef(image_id=f"img_{n}", bucket="uploads", key=f"{n}/" + "\u732b" * 50) for n in range(count)
+    )
+    return ClassifyImages(images=tuple(images))
+
+
+def test_a_whole_message_is_sent_as_it_is_though_celery_would_write_it_longer(
+    broker: BrokerSettings, wire: "redis.Redis"
+) -> None:
+    message = japanese(240)
+    assert len(message.model_dump_json(ensure_ascii=True)) > MAX_MESSAGE_BYTES
+
+    with Producer(broker) as producer:
+        producer.send(message)
+
+    assert messages(wire, "interactive") == [message]
+    (raw,) = wire.lrange("interactive", 0, -1)
+    assert read(str(raw).encode(), (CLASSIFY,)).task_id == message.message_id
+
+
+def test_a_whole_message_that_no_worker_would_read_is_refused(
+    broker: BrokerSettings, wire: "redis.Redis"
+) -> None:
+    images = (ImageRef(image_id=f"img_{n}", bucket="uploads", key="k" * 500) for n in range(256))
+
+    with Producer(broker) as producer, pytest.raises(InvalidReference, match="the limit is"):
+        producer.send(ClassifyImages(images=tuple(images)))
+
+    assert wire.llen("interactive") == 0
+
+
+def test_a_message_full_of_quotes_is_not_too_long_to_be_read(
+    broker: BrokerSettings, wire: "redis.Redis"
+) -> None:
+    hard = [ImageRef(image_id=f"img_{i}", bucket="uploads", key='\\"' * 500) for i in range(100)]
+    with Producer(broker) as producer:
+        producer.submit_many(hard)
+
+    letters = [read(str(raw).encode(), (CLASSIFY,)) for raw in wire.lrange("interactive", 0, -1)]
+
+    assert sum(len(letter.fields["images"]) for letter in letters) == 100

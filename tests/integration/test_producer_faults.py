@@ -156,7 +156,7 @@ def test_broker_at_its_memory_limit_is_reported_as_a_full_queue(valkey: Broker) 
 
     with Producer(valkey.url) as producer:
         started = time.monotonic()
-        with pytest.raises(QueueFull, match=r"300 references were not sent.*memory limit"):
+        with pytest.raises(QueueFull, match=r"^\d+ references were not sent.*memory limit"):
             producer.submit_many(refs(300))
 
         assert time.monotonic() - started < 5

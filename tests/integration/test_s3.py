@@ -15,8 +15,10 @@ import pytest
 from pydantic import SecretStr
 
 from console.stack import Stack
-from model_store.object_store import Get
-from model_store.s3 import S3Store, check_bucket, create_bucket, s3_client
+from model_store.byte_budget import ByteBudget
+from model_store.object_store import Get, StoredObject
+from model_store.s3 import S3Store, check_bucket, create_bucket
+from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
 from producer.errors import AccessDenied, ConfigurationError, ObjectNotFound, StoreUnavailable, TooLarge
 
@@ -202,3 +204,24 @@ def test_no_credentials_anywhere_says_which_settings_to_set(monkeypatch: pytest.
 
     with pytest.raises(ConfigurationError, match="SHOAL_STORE__CREDENTIALS_FILE"):
         S3Store("bucket", StoreSettings(endpoint="http://127.0.0.1:1"))
+
+
+def test_a_budget_bounds_what_is_read_and_is_given_back_by_what_is_not_asked_for(
+    stack: Stack, store_settings: StoreSettings
+) -> None:
+    keys, size = [f"budget/{'a//' if i % 4 else ''}{i}" for i in range(40)], 1 << 20  # boto3's turn too
+    with closing(S3Store(stack.bucket, store_settings)) as store:
+        store.put_many({key: bytes(size) for key in keys})
+        budget = ByteBudget(3 * size)
+        for _, found in store.get_many(map(Get, keys), budget=budget):
+            assert isinstance(found, StoredObject)
+            budget.give_back(len(found.data))
+        assert (budget.held_bytes, budget.peak_bytes) == (0, 3 * size)
+
+        broken_off = store.get_many(map(Get, keys), budget=budget)
+        _, found = next(broken_off)
+        del broken_off
+        assert isinstance(found, StoredObject)
+        budget.give_back(len(found.data))
+        while budget.held_bytes:  # what was under way is read, and let go
+            time.sleep(0.01)

@@ -22,7 +22,7 @@ from producer.errors import (
 from tests.system.faults.proxy import FaultyProxy
 from tests.system.faults.report import LONG, FaultReport
 
-KINDS = ("latency", "error_500", "error_503", "reset", "cut", "drip", "error_200", "black_hole")
+KINDS = ("latency", "error_500", "error_503", "error_400", "reset", "cut", "drip", "error_200", "black_hole")
 N, N_ODD = (300, 20) if LONG else (40, 4)
 BOUND_S = 120  # far above what any needs; without a limit on whole requests a drip takes 300 s
 
@@ -176,7 +176,7 @@ def test_no_counted_update_is_lost_among_racers_through_a_faulty_store(
 
 
 def test_a_listing_through_faults_is_whole(proxy: FaultyProxy, stack: Stack, prefix: str) -> None:
-    with through(proxy, stack) as store:
+    with through(proxy, stack, timeout_s=2.0) as store:  # a page of 1,000 takes long on a busy machine
         store.put_many({f"{prefix}{n:04}": b"" for n in range(1_100)})  # two pages
         proxy.inject(reset=0.2, cut=0.2, error_200=0.2)
         for _ in range(3):

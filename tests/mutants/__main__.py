@@ -8,14 +8,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.mutants.remedies import REMEDIES, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.remedies import REMEDIES
 
 ROOT = Path(__file__).parents[2]
 TREES = ("producer", "model_store", "worker", "training", "console", "tests", "docs", "deploy")
 TIMEOUT_S = 600
+BASELINE_S = 3600
 FAILED = 1  # pytest's exit status
+
+
+def ran(tests: Iterable[str], copy: Path, timeout_s: float) -> "subprocess.CompletedProcess[str]":
+    """Run tests in the copy of the tree, up to the first that fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    return subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
 
 
 def survives(mutant: Mutant, copy: Path) -> str | None:
@@ -26,11 +38,7 @@ def survives(mutant: Mutant, copy: Path) -> str | None:
         return f"its text stands {text.count(mutant.old)} times in {mutant.file}"
     file.write_text(text.replace(mutant.old, mutant.new))
     try:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
-        environment = {**os.environ, "PYTHONPATH": str(copy)}
-        status = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
-        ).returncode
+        status = ran(mutant.tests, copy, TIMEOUT_S).returncode
     except subprocess.TimeoutExpired:
         status = FAILED  # a hang is noticed
     finally:
@@ -46,6 +54,10 @@ def main(words: list[str]) -> int:
         for tree in TREES:
             shutil.copytree(ROOT / tree, copy / tree, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
+        sound = ran(sorted({test for mutant in chosen for test in mutant.tests}), copy, BASELINE_S)
+        if sound.returncode != 0:
+            sys.stdout.write(f"a test fails with every remedy in its place:\n{sound.stdout[-3000:]}\n")
+            return 1
         for mutant in chosen:
             reason = survives(mutant, copy)
             survivors += reason is not None

@@ -1,4 +1,4 @@
-"""`shoal worker`, but a picture called `hang…` is never done, and one called `slow…` takes 8 s."""
+"""`shoal worker`, but a picture called `hang…` is never done, `slow…` takes 8 s, `grow…` a lot of memory."""
 
 import sys
 import threading
@@ -7,7 +7,9 @@ from console.cli import main
 from producer.contracts import ClassifyImages, ImageRef
 from worker.classifier import Classifier
 
+GROWS_BY_BYTES = 1 << 30
 honest = Classifier.classify
+grown: list[bytes] = []
 
 
 def classify(self: Classifier, message: ClassifyImages, attempt: int) -> list[ImageRef]:
@@ -15,6 +17,8 @@ def classify(self: Classifier, message: ClassifyImages, attempt: int) -> list[Im
     name = message.images[0].image_id
     if "hang" in name:
         threading.Event().wait()
+    if "grow" in name:
+        grown.append(b"x" * GROWS_BY_BYTES)
     if "slow" in name:
         threading.Event().wait(8)
     return honest(self, message, attempt)

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from console.guarded_process import GuardedProcess
 from console.stack import Stack
 from console.waiting import wait_for_results
 from model_store.layout import Layout
+from model_store.manifest import new_version
 from model_store.registry import Alias, Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
@@ -26,6 +29,7 @@ from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef, Result
 from producer.presence import workers
 from producer.settings import BrokerSettings
+from tests.tiny_model import TinyBundle
 from training.dataset import from_encoded
 from training.progress import Silent
 from training.settings import Settings
@@ -52,6 +56,20 @@ def picture(kind: int, seed: int) -> bytes:
     return file.getvalue()
 
 
+@cache
+def tiny_model(seed: int) -> TinyBundle:
+    """Train on 90 pictures of the three kinds, once for all tests of this process."""
+    training = {"fit": {**TINY, "random_state": seed}, "cluster": {"n_clusters": 3, "n_components": 8}}
+    settings = Settings.model_validate({"training": training})
+    items = ((f"{i}.png", picture(i % 3, i)) for i in range(90))
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = from_encoded(
+            items, settings.training.preprocess, settings.decode, Path(folder), source="test"
+        )
+        trained = train(corpus, settings.training, Silent(), source="test", collection="default")
+    return trained.manifest, trained.files
+
+
 @dataclass
 class Platform:
     """The servers, seen through one Redis database and one collection of its own."""
@@ -73,6 +91,7 @@ class Platform:
             "SHOAL_BROKER__URL": self.broker.url.get_secret_value(),
             "SHOAL_WORKER__MODEL_POLL_S": "0.2",
             "SHOAL_WORKER__MODEL_WAIT_S": "1",
+            "SHOAL_WORKER__DECODE_PROCESSES": "1",  # each takes half a second of CPU to start
             "OMP_NUM_THREADS": "1",
             **more,
         }
@@ -92,7 +111,7 @@ class Platform:
                 command, output=out, env=self.environment(**environment), cwd=self.workdir, grace_s=20
             )
             try:
-                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 60, str(log))
+                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
                 assert process.poll() is None, log.read_text()
                 yield log
             finally:
@@ -127,19 +146,13 @@ class Platform:
         return Registry(self.store, self.collection)
 
     def promote_tiny_model(self, seed: int = 0) -> str:
-        """Train, publish and promote a tiny model; gives its version."""
+        """Publish and promote a tiny model; gives its version."""
         return self.registry().promote(self.publish_tiny_model(seed)).version
 
     def publish_tiny_model(self, seed: int = 0) -> str:
-        training = {"fit": {**TINY, "random_state": seed}, "cluster": {"n_clusters": 3, "n_components": 8}}
-        settings = Settings.model_validate({"training": training})
-        items = ((f"{i}.png", picture(i % 3, i)) for i in range(90))
-        preprocess = settings.training.preprocess
-        corpus = from_encoded(
-            items, preprocess, settings.decode, self.workdir / f"corpus-{seed}", source="test"
-        )
-        trained = train(corpus, settings.training, Silent(), source="test", collection=self.collection)
-        return self.registry().publish(trained.manifest, trained.files).version
+        manifest, files = tiny_model(seed)
+        own = manifest.model_copy(update={"collection": self.collection, "version": new_version()})
+        return self.registry().publish(own, files).version
 
     def move_champion_by_force(self, version: str, sha256: str) -> Alias:
         """Point the champion at a version that `promote` might refuse."""
@@ -164,6 +177,11 @@ class Platform:
         with Producer(self.broker) as producer:
             futures = [producer.submit(ref, collection=self.collection) for ref in refs]
         return min(future.result() for future in futures)
+
+    def submit_job(self, refs: list[ImageRef], job_id: str) -> None:
+        """Submit through Producer, as messages of a job on the bulk lane."""
+        with Producer(self.broker) as producer:
+            producer.submit_many(refs, collection=self.collection, lane="bulk", job_id=job_id)
 
     def send(self, message: ClassifyImages) -> None:
         with Producer(self.broker) as producer:

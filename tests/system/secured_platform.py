@@ -65,7 +65,7 @@ class Secured:
             env = self.environment(role, **more)
             process = GuardedProcess([*SHOAL, role], output=out, env=env, cwd=self.workdir, grace_s=60)
             try:
-                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 120, str(log))
+                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
                 assert process.poll() is None, log.read_text()
                 yield log
             finally:
@@ -81,7 +81,7 @@ class Secured:
             cwd=self.workdir,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         with (self.workdir / "commands.log").open("a") as log:

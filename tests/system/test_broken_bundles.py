@@ -1,6 +1,6 @@
 import pytest
 
-from model_store.bundle import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
+from model_store.bundle_files import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
 from model_store.layout import MANIFEST, Layout
 from model_store.manifest import sha256
 from producer.errors import BundleInvalid

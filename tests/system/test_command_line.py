@@ -38,7 +38,7 @@ class Shell:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=300,
             check=False,
         )
         assert done.returncode == status, done.stderr

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import pytest
 
@@ -19,7 +19,7 @@ from training.snapshot import SnapshotSettings, choose, read_originals, referenc
 @pytest.fixture(scope="module")
 def stack(server_programs: None) -> Iterator[Stack]:
     """Servers of this module: to verify is to read a whole bucket, and others leave all sorts in theirs."""
-    with Stack() as servers:
+    with Stack(fsync=False) as servers:
         yield servers
 
 
@@ -84,7 +84,7 @@ def test_retraining_never_fetches_what_was_erased(serving: Platform) -> None:
     """By the ledger alone: its rows are gone, and the snapshot asks the uploads for nothing else."""
 
     class Watched(ImageSource):
-        def fetch(self, refs: Sequence[ImageRef]) -> Iterator[tuple[int, Fetched]]:
+        def fetch(self, refs: Sequence[ImageRef]) -> Generator[tuple[int, Fetched]]:
             asked.update(ref.image_id for ref in refs)
             return super().fetch(refs)
 
@@ -92,7 +92,7 @@ def test_retraining_never_fetches_what_was_erased(serving: Platform) -> None:
     refs = serving.upload_kinds("learn", 30)
     serving.results(refs, serving.submit(refs))
     ledger = Ledger(serving.store, serving.collection)
-    wait_until(lambda: len(list(ledger.rows())) == 30, 30, "the ledger")
+    wait_until(lambda: len(list(ledger.rows())) == 30, 60, "the ledger")
     serving.shoal("erase", refs[0].image_id)
     images = Watched({serving.uploads.bucket: serving.uploads}, 1 << 20)
     erased = Tombstones(serving.store, serving.collection).now()

@@ -13,6 +13,7 @@ from model_store.results import Results
 from producer.broker import redis_client
 from producer.contracts import ImageRef
 from producer.presence import workers
+from tests.system.hanging_worker import GROWS_BY_BYTES
 from tests.system.running_platform import Platform, wait_until
 from tests.system.shoal_command import Shoal
 
@@ -33,7 +34,7 @@ def hanging_worker(platform: Platform, **environment: str) -> Iterator[tuple[Gua
     with log.open("wb") as out:
         process = GuardedProcess(HANGING, output=out, env=env, cwd=platform.workdir, grace_s=30)
     try:
-        wait_until(lambda: "worker ready" in log.read_text() or process.poll() is not None, 60, str(log))
+        wait_until(lambda: "worker ready" in log.read_text() or process.poll() is not None, 180, str(log))
         assert process.poll() is None, log.read_text()
         yield process, log
     finally:
@@ -83,13 +84,23 @@ def test_sigterm_shows_what_the_drain_waits_for_and_exits_with_0(platform: Platf
     slow = named(platform, "slow")
     with hanging_worker(platform) as (process, log):
         message_id = platform.submit([slow])
-        wait_until(lambda: taken(platform), 30, "in work")
+        wait_until(lambda: taken(platform), 60, "in work")
         process.terminate()
         assert process.wait(60) == 0
     draining = [line for line in log.read_text().splitlines() if "draining" in line]
     assert len(draining) >= 2
     assert all(message_id in line for line in draining)
     assert has_result(platform, slow)
+
+
+def test_a_worker_grown_past_its_mark_finishes_what_it_has_and_ends_with_0(platform: Platform) -> None:
+    platform.promote_tiny_model()
+    ref = named(platform, "grow")
+    with hanging_worker(platform, SHOAL_WORKER__MEMORY_MARK_BYTES=str(GROWS_BY_BYTES)) as (process, log):
+        platform.submit([ref])
+        assert process.wait(60) == 0
+    assert "the worker has grown past its mark" in log.read_text()
+    assert has_result(platform, ref)
 
 
 @pytest.mark.parametrize(("message_limit_s", "status"), [("600", 0), ("3", 75)])
@@ -101,7 +112,7 @@ def test_what_outlasts_the_drain_is_given_back_and_only_what_hangs_is_a_failure(
     environment = {"SHOAL_WORKER__DRAIN_TIMEOUT_S": "5", "SHOAL_WORKER__MESSAGE_LIMIT_S": message_limit_s}
     with hanging_worker(platform, **environment) as (process, log):
         platform.submit([ref])
-        wait_until(lambda: taken(platform), 30, "in work")
+        wait_until(lambda: taken(platform), 60, "in work")
         process.terminate()
         assert process.wait(60) == status, log.read_text()
     if status == 0:
@@ -118,7 +129,7 @@ def test_check_tells_the_health_of_this_hosts_workers(platform: Platform, shoal:
         version = platform.promote_tiny_model()
         refs = platform.upload_kinds("check", 1)
         platform.results(refs, platform.submit(refs))
-        wait_until(lambda: version in shoal("worker", "--check"), 30, "the model")
+        wait_until(lambda: version in shoal("worker", "--check"), 60, "the model")
         lines = shoal("worker", "--check").splitlines()
     names = [line[7:].partition(":")[0].split()[0] for line in lines]
     assert names == ["broker", "store", "worker", "model", "last"]

@@ -16,12 +16,12 @@ def test_names_and_merges_stand_on_new_results_and_shoal_result_shows_those_of_n
     names = ClusterNames(serving.store, serving.collection)
 
     names.name(own.id, "invoices")
-    wait_until(lambda: answered(serving, ref).name == "invoices", 30, "the name")
+    wait_until(lambda: answered(serving, ref).name == "invoices", 60, "the name")
     assert serving.shoal("result", old.image_id)["cluster"]["name"] == "invoices"  # its result is older
 
     names.name(target.id, "paper")
     names.merge(own.id, target.id)
-    wait_until(lambda: answered(serving, ref).id == target.id, 30, "the merge")
+    wait_until(lambda: answered(serving, ref).id == target.id, 60, "the merge")
     merged = answered(serving, ref)
     assert merged == Cluster(id=target.id, name="paper", index=own.index, assigned_id=own.id)
     assert serving.shoal("result", old.image_id)["cluster"]["id"] == target.id

@@ -40,7 +40,7 @@ def test_fields_and_headers_of_foreign_clients_do_no_harm(serving: Platform) -> 
     letter = envelope(null_retries)
     letter["headers"]["retries"] = None  # type: ignore[index]
     push(serving, envelope(named_task), letter)
-    wait_until(lambda: answered(serving, named_task, null_retries), 20, "both")
+    wait_until(lambda: answered(serving, named_task, null_retries), 60, "both")
 
 
 def test_a_message_from_a_foreign_exchange_survives_its_retries(platform: Platform) -> None:
@@ -49,9 +49,9 @@ def test_a_message_from_a_foreign_exchange_survives_its_retries(platform: Platfo
     letter["properties"]["delivery_info"] = {"exchange": "celery", "routing_key": "elsewhere"}  # type: ignore[index]
     with platform.running("worker", "worker ready", SHOAL_WORKER__MODEL_WAIT_S="0.2"):
         push(platform, letter)
-        wait_until(lambda: platform_log_says(platform, "messages wait for a first model"), 20, "it was taken")
+        wait_until(lambda: platform_log_says(platform, "messages wait for a first model"), 60, "it was taken")
         platform.promote_tiny_model()
-        wait_until(lambda: answered(platform, early), 20, "the message")
+        wait_until(lambda: answered(platform, early), 60, "the message")
 
 
 def platform_log_says(platform: Platform, text: str) -> bool:
@@ -63,7 +63,7 @@ def test_a_reference_with_control_characters_is_kept_as_dead_and_stops_nobody(se
     bad["images"][0]["etag"] = "\n"  # type: ignore[index]
     good = message(serving, "good")
     push(serving, *[envelope(bad) for _ in range(6)], envelope(good))
-    wait_until(lambda: answered(serving, good), 20, "the good one")
+    wait_until(lambda: answered(serving, good), 60, "the good one")
     letters = [serving.store.get(info.key).data for info in serving.store.list("default/dead/")]
     assert sum(serving.collection.encode() in letter for letter in letters) == 6
 
@@ -86,7 +86,7 @@ def test_sigterm_finishes_the_message_in_hand(platform: Platform) -> None:
     with platform.running("worker", "worker ready", SHOAL_WORKER__DECODE_PROCESSES="1") as log:
         first = platform.submit(refs)
         with redis_client(platform.broker) as client:
-            wait_until(lambda: client.llen("interactive") == 0, 10, "taken")
+            wait_until(lambda: client.llen("interactive") == 0, 60, "taken")
         assert "message done" not in log.read_text()
     results = platform.results(refs, first, patience_s=1)  # nobody works any more: they are there or lost
     assert {result.attempt for result in results.values()} == {1}

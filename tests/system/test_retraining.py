@@ -28,11 +28,11 @@ def test_the_whole_circle(platform: Platform) -> None:
             platform.running("beat", "beat: Starting", **schedule),
         ):
             wait_until(lambda: registry.current().version != first_version, 90, "a retrained champion")
-            wait_until(lambda: any(run.state == "promoted" for run in runs(platform)), 10, "the run's record")
+            wait_until(lambda: any(run.state == "promoted" for run in runs(platform)), 60, "the run's record")
         champion = registry.current()  # now that no later run can move it
 
         after = platform.upload_kinds("later", 30)
-        wait_until(lambda: answered_by(platform, after[:1]) == {champion.version}, 30, "the worker swaps")
+        wait_until(lambda: answered_by(platform, after[:1]) == {champion.version}, 60, "the worker swaps")
         later = platform.results(after, platform.submit(after))
     assert {r.model.version for r in later.values() if r.model} == {champion.version}
     manifest, _ = registry.manifest(champion.version)
@@ -61,7 +61,7 @@ def test_enough_new_pictures_start_a_run_that_is_promoted_and_served(platform: P
         (run,) = runs(platform)
         assert run.state == "promoted", run.reason
         champion = registry.current()
-        wait_until(lambda: answered_by(platform, few[:1]) == {champion.version}, 30, "the worker swaps")
+        wait_until(lambda: answered_by(platform, few[:1]) == {champion.version}, 60, "the worker swaps")
 
     assert runs(platform) == [run]
     assert (run.trigger, run.version) == ("volume", champion.version)
@@ -83,7 +83,7 @@ def test_a_run_with_too_few_pictures_is_skipped_and_says_why(platform: Platform)
         platform.results(refs, platform.submit(refs))
     with platform.running("trainer", "trainer ready", **RETRAINED) as log:
         retrain(platform)
-        wait_until(lambda: "run ended" in log.read_text(), 20, "the run ends")
+        wait_until(lambda: "run ended" in log.read_text(), 60, "the run ends")
     (run,) = runs(platform)
     assert run.state == "skipped"
     assert "20 usable pictures in the ledger, it takes 90" in run.reason
@@ -93,7 +93,7 @@ def test_two_equal_runs_are_one(platform: Platform) -> None:
     with platform.running("trainer", "trainer ready", **RETRAINED) as log:
         retrain(platform, "20261123T030000Z")
         retrain(platform, "20261123T030000Z")
-        wait_until(lambda: "this run exists already" in log.read_text(), 20, "the second is refused")
+        wait_until(lambda: "this run exists already" in log.read_text(), 60, "the second is refused")
     assert len(runs(platform)) == 1
 
 

@@ -39,16 +39,19 @@ TRAINER = {
 }
 
 
+FEWER = {"SHOAL_TRAINING__FIT__MIN_STEPS": "100", "SHOAL_TRAINING__FIT__MAX_STEPS": "100"}
+
+
 class Trainer:
     """A trainer process that may be killed or stopped, and what it has said."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, **environment: str) -> None:
         self.log = platform.workdir / f"trainer-{time.monotonic_ns()}.log"
         with self.log.open("wb") as out:
             self.process = GuardedProcess(
                 [sys.executable, "-m", "console.cli", "trainer"],
                 output=out,
-                env=platform.environment(**TRAINER),
+                env=platform.environment(**{**TRAINER, **environment}),
                 cwd=platform.workdir,
             )
         wait_until(lambda: "trainer ready" in self.said(), PATIENCE_S, str(self.log))
@@ -66,8 +69,8 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def trainer(platform: Platform) -> Iterator[Trainer]:
-    started = Trainer(platform)
+def trainer(platform: Platform, **environment: str) -> Iterator[Trainer]:
+    started = Trainer(platform, **environment)
     try:
         yield started
     finally:
@@ -145,7 +148,7 @@ POINTS: list[tuple[str, Callable[[Collection], bool], float]] = [  # what is wai
 def test_a_trainer_killed_at_five_points_leaves_runs_that_complete_once(platform: Platform) -> None:
     chance = random.Random(6)  # noqa: S311 - not for secrets
     with ExitStack() as stack:
-        current = stack.enter_context(trainer(platform))
+        current = stack.enter_context(trainer(platform, **FEWER))
         for point, reached, longest_s in POINTS:
             collection = Collection(platform, f"{platform.collection}-{point}")
             collection.send(RETRAIN, slot="slot")
@@ -154,7 +157,7 @@ def test_a_trainer_killed_at_five_points_leaves_runs_that_complete_once(platform
             current.end()
             collection.whole_versions()
 
-            current = stack.enter_context(trainer(platform))
+            current = stack.enter_context(trainer(platform, **FEWER))
             wait_until(collection.completed, PATIENCE_S, f"the run killed at {point} completes")
 
             ended = collection.record()
@@ -186,27 +189,3 @@ def test_a_trainer_that_was_only_stopped_can_neither_publish_nor_promote(platfor
     assert collection.record() == ended
     assert collection.whole_versions() == [ended.version]
     assert collection.registry.current().generation == 1
-
-
-def test_five_beats_at_once_make_one_run_of_each_slot(platform: Platform) -> None:
-    schedule = {
-        **TRAINER,
-        "SHOAL_TRAINING__EVERY_S": "2",
-        "SHOAL_TRAINING__COLLECTIONS": f'["{platform.collection}"]',
-    }
-    runs = Runs(platform.store, platform.collection)
-    with ExitStack() as stack:
-        logs = [
-            stack.enter_context(platform.running("trainer", "trainer ready", **schedule)) for _ in range(2)
-        ]
-        for _ in range(5):
-            stack.enter_context(platform.running("beat", "beat: Starting", **schedule))
-        before = len(list(runs.all()))
-        wait_until(lambda: len(list(runs.all())) >= before + 10, PATIENCE_S, "ten slots more")
-
-    said = "".join(log.read_text() for log in logs)
-    slots = [record.slot for record in runs.all()]
-    assert said.count("run begins") == len(slots) == len(set(slots))
-    assert said.count("this run exists already") > 2 * 10  # of five that asked
-    assert {record.state for record in runs.all()} == {"skipped"}
-    assert {record.trigger for record in runs.all()} == {"schedule"}

@@ -59,7 +59,7 @@ def test_only_what_is_signed_is_done_and_the_rest_is_kept_with_the_reason(platfo
     with platform.running("worker", "worker ready", **KEYS) as log:
         push(platform, *map(envelope, refused.values()))
         first = with_keys(platform, NEW, OLD).submit(refs)
-        wait_until(lambda: "messages wait for a first model" in log.read_text(), 30, "it was taken")
+        wait_until(lambda: "messages wait for a first model" in log.read_text(), 60, "it was taken")
         platform.promote_tiny_model()  # what is signed was tried before; it comes again, and passes
         push(platform, envelope(old))
         platform.results(refs, first, patience_s=60)

@@ -23,7 +23,7 @@ def shoal(platform: Platform, *arguments: str, **environment: str) -> str:
         cwd=platform.workdir,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -53,11 +53,11 @@ def test_a_forged_champion_serves_nobody_and_a_signed_one_does(
         assert answered_by(platform, refs) == {first}
 
         forged = platform.promote_tiny_model(seed=1)  # all digests right, in the alias too
-        wait_until(lambda: f"version {forged} lacks manifest.sig" in log.read_text(), 30, "it is refused")
+        wait_until(lambda: f"version {forged} lacks manifest.sig" in log.read_text(), 60, "it is refused")
         steal_signature(platform, first, forged)
         registry.promote(first)  # so that the next move is a new generation, looked at at once
         registry.promote(forged)
-        wait_until(lambda: "manifest.sig of version" in log.read_text(), 30, "it is refused again")
+        wait_until(lambda: "manifest.sig of version" in log.read_text(), 60, "it is refused again")
         assert answered_by(platform, refs) == {first}
 
         registry.promote(first)

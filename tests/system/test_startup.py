@@ -18,7 +18,7 @@ SHOAL = [sys.executable, "-m", "console.cli"]
 
 def run(platform: Platform, command: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
     env = platform.environment(C_FORCE_ROOT="1", **environment)
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180, check=False)
 
 
 @pytest.mark.parametrize("pool", [["--pool", "prefork"], []])  # prefork is Celery's default
@@ -69,7 +69,7 @@ def test_sigterm_ends_a_worker_that_waits_for_its_servers(platform: Platform) ->
 
 
 def test_sigterm_ends_a_worker_whose_broker_hangs(server_programs: None, tmp_path: Path) -> None:
-    with Stack() as stack:
+    with Stack(fsync=False) as stack:
         for platform in connected(stack, OWN, tmp_path):
             platform.promote_tiny_model()
             with contextlib.ExitStack() as then, platform.running("worker", "worker ready") as log:

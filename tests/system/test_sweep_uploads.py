@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-from base64 import b64decode
 
 import pytest
 
@@ -31,7 +30,7 @@ def waiting(platform: Platform) -> list[str]:
     """Name the pictures whose messages wait in the bulk lane."""
     with redis_client(platform.broker) as client:
         letters = [json.loads(letter) for letter in client.lrange("bulk", 0, -1)]
-    messages = [json.loads(b64decode(letter["body"]))[1] for letter in letters]
+    messages = [json.loads(letter["body"])[1] for letter in letters]
     return [image["image_id"] for message in messages for image in message["images"]]
 
 

@@ -23,7 +23,7 @@ def shoal(platform: Platform, *arguments: str, **environment: str) -> dict[str, 
         cwd=platform.workdir,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,7 @@ def test_a_duplicate_message_leaves_one_result_and_one_ledger_row_per_picture(se
     serving.send(message)
     serving.send(message)
     done = re.compile(f"message done.*{message.message_id}")
-    wait_until(lambda: len(done.findall(serving.log_text())) == 2, 30, "both deliveries")
+    wait_until(lambda: len(done.findall(serving.log_text())) == 2, 60, "both deliveries")
     assert len(serving.results(refs)) == 6
     assert len(list(Ledger(serving.store, serving.collection).rows())) == 6
 
@@ -106,7 +106,7 @@ def test_messages_wait_for_a_first_model(platform: Platform) -> None:
     refs = platform.upload_kinds("early", 5)
     with platform.running("worker", READY) as log:
         first = platform.submit(refs)
-        wait_until(lambda: "messages wait for a first model" in log.read_text(), 20, "the log says so")
+        wait_until(lambda: "messages wait for a first model" in log.read_text(), 60, "the log says so")
         version = platform.promote_tiny_model()
         results = platform.results(refs, first)
     assert {result.model.version for result in results.values() if result.model} == {version}

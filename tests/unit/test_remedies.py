@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.remedies import REMEDIES, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.remedies import REMEDIES
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
-from model_store.autoencoder import Architecture, to_images
-from training.augment import Augmentation, augment
+from model_store.architecture import Architecture
+from model_store.autoencoder import to_images
+from training.augment import augment
+from training.augmentation import Augmentation
 from training.recipes.objective import Batch, Losses, Objective
 from training.teacher_targets import TeacherTargets
 from training.teachers import LITE0, load_teacher

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_store.autoencoder import Architecture, Decoder, Encoder
-from training.augment import Augmentation
+from model_store.architecture import Architecture
+from model_store.autoencoder import Decoder, Encoder
+from training.augmentation import Augmentation
 
 Losses = dict[str, Tensor]
 """Scalars by name; `total` is what is minimised and what early stopping watches."""

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
-from model_store.autoencoder import Architecture, to_images
-from training.augment import Augmentation, augment
+from model_store.architecture import Architecture
+from model_store.autoencoder import to_images
+from training.augment import augment
+from training.augmentation import Augmentation
 from training.recipes.objective import Batch, Losses, Objective
 
 N_PROTOTYPES = 64

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder
-from model_store.bundle import CLUSTERS, Bundle, ClusterFile
+from model_store.bundle import Bundle
+from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.clusterer import Assignment, Clusterer
 from model_store.manifest import Manifest
 from training.corpus import Corpus

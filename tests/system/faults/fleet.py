@@ -104,7 +104,7 @@ def fleet(platform: Platform, size: int, kill_at: Sequence[str] = (), **environm
     keeper = threading.Thread(target=workers.keep, daemon=True)
     keeper.start()
     try:
-        wait_until(lambda: bool(workers.ready()), 90, "a worker of the fleet")
+        wait_until(lambda: bool(workers.ready()), 180, "a worker of the fleet")
         yield workers
     finally:
         workers.stop()

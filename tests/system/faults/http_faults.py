@@ -18,6 +18,7 @@ Kind = Literal[
     "latency",  # answered late
     "error_500",  # InternalError
     "error_503",  # SlowDown
+    "error_400",  # of something on the way, such as a load balancer: it has no code of S3's
     "reset",  # RST, before the request is passed on, after it, or in the middle of the answer
     "cut",  # the promised length is not sent: the connection ends in the middle of the answer
     "drip",  # one byte every `drip_s`
@@ -26,9 +27,10 @@ Kind = Literal[
 ]
 PASSED_ON: Final = (None, "latency", "cut", "drip")
 UNCLEAR: Final = ("error_500", "error_503", "reset")  # the server has done it, or not
-ERRORS: Final = {
+ERRORS: Final[dict[str, tuple[str, str | None]]] = {
     "error_500": ("500 Internal Server Error", "InternalError"),
     "error_503": ("503 Slow Down", "SlowDown"),
+    "error_400": ("400 Bad Request", None),
     "error_200": ("200 OK", "InternalError"),
 }
 
@@ -137,8 +139,8 @@ async def respond(
             await writer.drain()
             await asyncio.sleep(proxy.drip_s)
         return True
-    if whole:  # in the middle of the body, or of the head where there is no body
-        first = len(head) if body else 1
+    if whole:  # in the middle of the body, or of the head
+        first = len(head) if body and proxy.random.random() < 0.5 else 1
         writer.write(whole[: proxy.random.randrange(first, len(whole))])
         await writer.drain()
         await asyncio.sleep(0.01)  # else the RST overtakes it
@@ -158,14 +160,13 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 def error(kind: str) -> bytes:
     status, code = ERRORS[kind]
-    body = (
+    xml = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code>'
         "<Message>We encountered an internal error. Please try again.</Message></Error>"
-    ).encode()
-    head = Head(
-        f"HTTP/1.1 {status}", [("content-type", "application/xml"), ("content-length", str(len(body)))]
     )
-    return head.to_bytes() + body
+    body, content = (xml, "application/xml") if code else (f"<h1>{status}</h1>", "text/html")
+    head = Head(f"HTTP/1.1 {status}", [("content-type", content), ("content-length", str(len(body)))])
+    return head.to_bytes() + body.encode()
 
 
 async def read_head(reader: asyncio.StreamReader) -> Head | None:

@@ -14,6 +14,11 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- counts: made by `make faults` -->", "<!-- end of counts -->"
+TESTS = (
+    "tests/system/faults",
+    "tests/integration/test_store_faults.py",
+    "tests/system/test_sweep_uploads.py",
+)
 COLUMNS = (
     "fault",
     "struck",
@@ -66,7 +71,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="shoal-faults-") as folder:
         file = Path(os.environ.get("SHOAL_FAULT_REPORT", f"{folder}/reports.jsonl"))
         environment = {**os.environ, "SHOAL_LONG": "1", "SHOAL_FAULT_REPORT": str(file)}
-        command = [sys.executable, "-m", "pytest", "tests/system/faults", "-v", *sys.argv[1:]]
+        command = [sys.executable, "-m", "pytest", *TESTS, "-v", *sys.argv[1:]]
         status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         write(json.loads(line) for line in file.read_text().splitlines())
     return status

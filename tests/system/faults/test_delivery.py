@@ -18,6 +18,7 @@ from tests.system.faults.fleet import LEASE_S, Fleet, fleet
 from tests.system.faults.load import Load
 from tests.system.faults.report import FaultReport
 from tests.system.running_platform import Platform, wait_until
+from worker.settings import WorkerSettings
 
 PATIENCE_S = 120.0
 
@@ -115,11 +116,21 @@ def test_two_workers_share_a_backlog(platform: Platform, client: "redis.Redis") 
     with fleet(platform, 2, FAULT_SLOW="0.1") as workers:
         wait_until(lambda: len(workers.ready()) == 2, 90, "both workers")
         client.lpush("bulk", *letters(load, 100, 4))
+        held = most_held(client, 1.0)
         report = load.settle("a backlog and two workers", PATIENCE_S)
-        wait_until(lambda: sum(shares(workers)) >= 100, 30, "the last line of their logs")
+        wait_until(lambda: sum(shares(workers)) >= 100, 60, "the last line of their logs")
         least = min(shares(workers))
-    assert least >= 25  # about 50; a worker that hoarded would leave the other one nothing
+    assert least >= 25  # about 50
+    assert held <= 2 * WorkerSettings().threads  # else who starts later finds nothing to do
     settled(report, load)
+
+
+def most_held(client: "redis.Redis", for_s: float) -> int:
+    """Watch for a while; gives the most messages that were in hand at once."""
+    most, until = 0, time.monotonic() + for_s
+    while time.monotonic() < until:
+        most = max(most, int(client.hlen(LEASED)))
+    return most
 
 
 def shares(workers: Fleet) -> list[int]:

@@ -15,9 +15,9 @@ from tests.system.faults.load import Load
 from tests.system.faults.report import LONG, FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-PER_POINT = 20 if LONG else 1
-RANDOM_KILLS = 300 if LONG else 4
-STOPS, PICTURES_OF_STOPS = (20, 5_000) if LONG else (2, 500)
+PER_POINT, AT_A_TIME = (20, 40) if LONG else (1, 10)
+RANDOM_KILLS = 300 if LONG else 2
+STOPS, PICTURES_OF_STOPS = (20, 5_000) if LONG else (1, 250)
 PATIENCE_S = 600.0
 SIGKILLED = 128 + signal.SIGKILL
 
@@ -51,7 +51,7 @@ def test_the_messages_of_a_killed_worker_are_done_by_another_soon_after_its_leas
     with fleet(platform, 1, FAULT_SLOW="60", **lease) as slow:
         load.submit(20)
         with contextlib.closing(redis_client(platform.broker)) as client:
-            wait_until(lambda: client.hlen(LEASED) > 0, 30, "messages in hand")
+            wait_until(lambda: client.hlen(LEASED) > 0, 60, "messages in hand")
         (holder,) = slow.ready()
         slow.size = 0
         with fleet(platform, 1, **lease):
@@ -100,7 +100,7 @@ def feed(load: Load, until: Callable[[], bool]) -> None:
     give_up_at = time.monotonic() + PATIENCE_S * 4
     while not until():
         assert time.monotonic() < give_up_at
-        load.submit(40)
+        load.submit(AT_A_TIME)
         time.sleep(0.1)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from console.diff_page import SHOWN_PER_FLOW, Diff, Thumbnail, diff_page
 from console.model_diff import place
-from model_store.bundle import ClusterEntry, ClusterEvent, ClusterFile, load_bundle
+from model_store.bundle import load_bundle
+from model_store.bundle_files import ClusterEntry, ClusterEvent, ClusterFile
 from model_store.decode import DecodeLimits
 from model_store.manifest import Gate, sha256
 from tests.system.running_platform import picture

@@ -2,7 +2,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model_store.autoencoder import Architecture, Decoder, Encoder, to_images
+from model_store.architecture import Architecture
+from model_store.autoencoder import Decoder, Encoder, to_images
 
 SMALL = Architecture(widths=(4, 6), embedding_dim=5)
 

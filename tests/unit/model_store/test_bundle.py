@@ -6,16 +6,8 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from model_store.bundle import (
-    CLUSTERS,
-    DECODER,
-    ENCODER,
-    EXEMPLARS,
-    PROBE,
-    SERVING_FILES,
-    load_bundle,
-    load_decoder,
-)
+from model_store.bundle import load_bundle, load_decoder
+from model_store.bundle_files import CLUSTERS, DECODER, ENCODER, EXEMPLARS, PROBE, SERVING_FILES
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
 from model_store.exemplars import exemplars_from_bytes
 from model_store.manifest import Manifest, sha256

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from model_store.bundle import EXEMPLARS, REFERENCE, listed
+from model_store.bundle_files import EXEMPLARS, REFERENCE, listed
 from model_store.dead_letters import DeadLetters
 from model_store.erasure import Erasure, ErasureRecord
+from model_store.job_part import part_of
+from model_store.job_parts import JobParts
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.membership import name_hashes
@@ -54,6 +56,12 @@ def place(store: MemoryStore, tiny_bundle: TinyBundle) -> Place:
     images = [{"image_id": i, "bucket": "uploads", "key": f"{i}.png"} for i in ("img_1", "img_2")]
     DeadLetters(store, "default").keep(new_ulid(), {"kwargs": {"images": images}}, "img_1 is odd")
     store.put("default/jobs/job_1/part-1.parquet", store.get(answer(store, "img_1", "img_3")).data)
+    refs = [ImageRef(image_id=i, bucket="uploads", key=f"{i}.png") for i in ("img_1", "img_3")]
+    results = [
+        Result(image_id=ref.image_id, collection="default", status="failed", message_id=new_ulid())
+        for ref in refs
+    ]
+    JobParts(store, "default").save("job_2", new_ulid(), part_of(new_ulid(), 2, refs, results, []))
     store.put("default/runs/r/report.html", b"<img alt='img_1'>")
     manifest, files = tiny_bundle
     files = {
@@ -77,7 +85,7 @@ def test_nothing_names_an_erased_picture_and_all_else_stays(place: Place) -> Non
     after = {key: place.named(key) for key in before}
     assert after == before
     assert record.state == "done"
-    assert record.removed == {"dead": 2, "exemplars": 1, "jobs": 1, "ledger": 3, "results": 1, "runs": 1}
+    assert record.removed == {"dead": 2, "exemplars": 1, "jobs": 2, "ledger": 3, "results": 1, "runs": 1}
     assert json.loads(place.store.get(DEFAULT.erasure("r1")).data) == record.model_dump(mode="json")
     assert sorted(info.key for info in place.uploads.list()) == ["img_1.png", "img_2.png"]
 

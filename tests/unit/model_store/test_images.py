@@ -2,6 +2,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from model_store.byte_budget import ByteBudget
 from model_store.images import ImageSource, Unfetchable
 from model_store.object_store import ANY_SIZE, Get, MemoryStore, StoredObject
 from producer.contracts import ImageRef
@@ -21,7 +22,7 @@ class Answering(MemoryStore):
         self.n_reads = 0
 
     def get_many(
-        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE
+        self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         for position, _ in enumerate(gets):
             self.n_reads += max_bytes > 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from model_store.bundle import PROBE_TOLERANCE
+from model_store.bundle_files import PROBE_TOLERANCE
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from model_store.predictor import N_NEAREST, Prediction, Predictor, best_device
 from producer.errors import ConfigurationError

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from model_store.bundle import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
+from model_store.bundle_files import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
 from model_store.layout import MANIFEST, Layout
 from model_store.object_store import MemoryStore, StoredObject
 from model_store.registry import Alias, Registry, Target

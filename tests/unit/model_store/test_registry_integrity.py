@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.bundle import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
+from model_store.bundle_files import DECODER, MODEL_CARD, REFERENCE, SERVING_FILES
 from model_store.layout import MANIFEST, Layout
 from model_store.manifest import sha256
 from model_store.object_store import MemoryStore

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from model_store.bundle import DECODER, ENCODER
+from model_store.bundle_files import DECODER, ENCODER
 from model_store.layout import MANIFEST, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import MemoryStore

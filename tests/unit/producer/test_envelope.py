@@ -31,6 +31,15 @@ def test_what_is_written_is_read_back() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["a/b.jpg", '"' * 900])
+def test_a_body_is_plain_unless_base64_is_shorter(key: str) -> None:
+    fields = {"images": [{"key": key}]}
+    whole = json.loads(envelope(TASK, "id-1", fields))
+    assert whole["properties"].get("body_encoding") == (None if key == "a/b.jpg" else "base64")
+    found = read(envelope(TASK, "id-1", fields), [TASK])
+    assert found.fields == fields
+
+
 def test_a_letter_of_another_alphabet_is_written_no_longer_than_its_utf_8() -> None:
     fields = {"images": [{"key": "\u0436" * 20_000}]}
 
@@ -71,10 +80,14 @@ MALFORMED = {
     "too long": b'"' + b"x" * MAX_ENVELOPE_BYTES + b'"',
     "no body": letter(body=None),
     "a body that is a number": letter(body=7),
-    "bad base64": letter(body="?"),
-    "a body that is not JSON": letter(body=base64.b64encode(b"{").decode()),
-    "a body of one": letter(body=base64.b64encode(b"[[]]").decode()),
-    "arguments that are a list": letter(body=base64.b64encode(b"[[], [], {}]").decode()),
+    "bad base64": letter(body="?", properties__body_encoding="base64"),
+    "a body that is not JSON": letter(
+        body=base64.b64encode(b"{").decode(), properties__body_encoding="base64"
+    ),
+    "a body of one": letter(body=base64.b64encode(b"[[]]").decode(), properties__body_encoding="base64"),
+    "arguments that are a list": letter(
+        body=base64.b64encode(b"[[], [], {}]").decode(), properties__body_encoding="base64"
+    ),
     "a body over the limit": letter(body="x" * (MAX_MESSAGE_BYTES + 1), properties={}),
     "headers that are a list": letter(headers=[]),
     "properties that are text": letter(properties="x"),

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_store.bundle import DECODER, REFERENCE, load_decoder
+from model_store.bundle import load_decoder
+from model_store.bundle_files import DECODER, REFERENCE
 from model_store.preprocess import Preprocess, to_pixels
 from training.corpus import Corpus
 from training.predecessor import Predecessor, view
 from training.progress import Silent
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 SIDE = 64
 COLOURS = ((220, 40, 40), (40, 200, 60), (50, 70, 230), (230, 210, 50), (200, 60, 210), (60, 210, 220))

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_store.autoencoder import Architecture, Encoder
-from model_store.bundle import DECODER, ENCODER
+from model_store.architecture import Architecture
+from model_store.autoencoder import Encoder
+from model_store.bundle_files import DECODER, ENCODER
 from tests.unit.training import tiny_runs
 from training.accuracy_curve import AccuracyCurve
 from training.course import COURSE, Course

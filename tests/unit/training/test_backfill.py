@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store.bundle import CLUSTERS, ClusterEntry, ClusterFile, listed
+from model_store.bundle_files import CLUSTERS, ClusterEntry, ClusterFile, listed
 from model_store.clusterer import KMEANS_FILE, Clusterer
 from model_store.layout import Layout
 from model_store.ledger import Ledger

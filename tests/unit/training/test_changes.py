@@ -1,4 +1,4 @@
-from model_store.bundle import ClusterEntry, ClusterFile
+from model_store.bundle_files import ClusterEntry, ClusterFile
 from training.changes import Placed, changes
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from model_store.object_store import MemoryStore
 from producer.errors import StoreUnavailable
 from tests.tiny_model import tiny_pixels

@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model_store.autoencoder import Architecture
-from training.augment import Augmentation
+from model_store.architecture import Architecture
+from training.augmentation import Augmentation
 from training.fit import FitSettings, embed, fit_autoencoder
 from training.fit_run import Pictures
 from training.recipes import distilled

@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model_store.autoencoder import Architecture, Encoder
+from model_store.architecture import Architecture
+from model_store.autoencoder import Encoder
 from producer.errors import ConfigurationError, TrainingFailed
 from training.fit import EpochReport, embed, fit_autoencoder
 from training.fit_run import Best, shuffled

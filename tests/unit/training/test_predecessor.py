@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.bundle import DECODER, REFERENCE, load_decoder
+from model_store.bundle import load_decoder
+from model_store.bundle_files import DECODER, REFERENCE
 from model_store.object_store import MemoryStore
 from model_store.preprocess import Preprocess
 from model_store.registry import Registry

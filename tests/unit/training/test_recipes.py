@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from model_store.autoencoder import Architecture
+from model_store.architecture import Architecture
 from producer.errors import ConfigurationError
-from training.augment import Augmentation, augment
+from training.augment import augment
+from training.augmentation import Augmentation
 from training.recipes import RECIPES, Batch, recipe
 from training.recipes.pure import Pure, balanced
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.bundle import ClusterEvent
+from model_store.bundle_files import ClusterEvent
 from model_store.clusterer import Assignment
 from model_store.forgetting import forget
 from model_store.manifest import Gate

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from model_store.bundle import CLUSTERS, DECODER, ClusterFile, load_decoder
+from model_store.bundle import load_decoder
+from model_store.bundle_files import CLUSTERS, DECODER, ClusterFile
 from tests.unit.training import tiny_runs
 from training.course import Course
 from training.labels import Labels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.bundle import CLUSTERS, MODEL_CARD, ClusterFile
+from model_store.bundle_files import CLUSTERS, MODEL_CARD, ClusterFile
 from model_store.cluster_names import ClusterNames
 from model_store.object_store import MemoryStore
 from tests.unit.training.drawn_kinds import Pictures, pictures, settings, trained

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.bundle import (
+from model_store.bundle import load_decoder
+from model_store.bundle_files import (
     CLUSTERS,
     DECODER,
     ENCODER,
@@ -14,7 +15,6 @@ from model_store.bundle import (
     PROBE,
     REFERENCE,
     SERVING_FILES,
-    load_decoder,
 )
 from model_store.clusterer import KMEANS_FILE, PCA_FILE
 from model_store.exemplars import exemplars_from_bytes
@@ -28,7 +28,8 @@ from tests.tiny_model import tiny_pixels
 from training.corpus import Corpus
 from training.course import COURSE
 from training.progress import Silent
-from training.train import Trained, TrainSettings, train
+from training.train import Trained, train
+from training.train_settings import TrainSettings
 
 N = 90
 ARCHITECTURE = {"widths": (4, 8), "embedding_dim": 8}

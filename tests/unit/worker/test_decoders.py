@@ -118,6 +118,26 @@ def test_a_process_killed_by_somebody_else_costs_no_picture(decoders: Decoders) 
     assert all(isinstance(answer.result().outcome, Picture) for answer in answers)
 
 
+def test_a_picture_whose_process_is_killed_again_and_again_may_yet_be_read(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: DecoderProcess, batch: object) -> object:
+        raise DecoderDied("it ended with SIGKILL", killed=True)
+
+    monkeypatch.setattr(DecoderProcess, "decode", killed)
+
+    assert isinstance(decoders.submit(SOUND, PREPROCESS).result().outcome, DecoderUnavailable)
+
+
+def test_a_process_tells_whether_somebody_else_killed_it(process: DecoderProcess) -> None:
+    for number, by_somebody in [(signal.SIGKILL, True), (signal.SIGSEGV, False)]:
+        process.decode([(SOUND, PREPROCESS)])
+        os.kill(pid(process), number)
+        with pytest.raises(DecoderDied) as caught:
+            process.decode([(SOUND, PREPROCESS)])
+        assert caught.value.killed == by_somebody
+
+
 def test_signals_for_the_worker_do_not_end_its_processes(process: DecoderProcess) -> None:
     process.decode([(SOUND, PREPROCESS)])
     before = pid(process)

@@ -180,3 +180,18 @@ def test_of_messages_for_many_collections_without_a_model_only_one_waits_long(sh
 
     assert waits[-1] >= 3.0
     assert sum(wait >= 3.0 for wait in waits) == 1
+
+
+def test_collections_without_a_model_that_nobody_asks_for_are_forgotten(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.serve("v1")
+    shop.version()
+    with pytest.raises(NoChampion):
+        shop.cache.get("made-up", 0.0)
+    assert sorted(shop.cache._slots) == ["default", "made-up"]
+
+    monkeypatch.setattr("worker.model_cache.FORGOTTEN_AFTER_S", 0.0)
+    eventually(lambda: list(shop.cache._slots) == ["default"])
+
+    assert shop.version() == "v1"

@@ -1,18 +1,21 @@
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model_store.byte_budget import ByteBudget
 from model_store.decode import DecodeLimits, Picture, decode
 from model_store.images import ImageSource, Unfetchable
-from model_store.object_store import MemoryStore
+from model_store.object_store import MemoryStore, StoredObject
 from model_store.preprocess import Preprocess
 from producer.contracts import ClassifyImages, ImageRef
 from producer.errors import StoreUnavailable
 from tests.unit.model_store.picture_files import encode, noise, scan_bomb
-from worker.decoder_process import DecoderProcess, DecoderUnavailable
+from worker.decoder_process import Decoded, DecoderProcess, DecoderUnavailable
 from worker.decoders import Decoders
 from worker.pipeline import Failed, Ready
 from worker.reader import READ_AHEAD, Reader
@@ -20,6 +23,19 @@ from worker.reader import READ_AHEAD, Reader
 PREPROCESS = Preprocess(input_size=16)
 LIMITS = DecodeLimits(max_scans=10_000)
 SOUND = encode(noise(24), "PNG")
+FAILED = Failed("internal", "not decoded")
+
+
+class Held:
+    """Counts what is held, and the most there was."""
+
+    def __init__(self) -> None:
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+
+    def add(self, n: int) -> None:
+        with self.lock:
+            self.now += n
+            self.most = max(self.most, self.now)
 
 
 @pytest.fixture
@@ -95,7 +111,7 @@ def test_what_cannot_be_fetched_stands_in_its_place(decoders: Decoders) -> None:
 
 def test_an_error_that_may_pass_stops_only_a_message_that_is_read_again(decoders: Decoders) -> None:
     class Away(MemoryStore):
-        def get_many(self, gets: Any, *, max_bytes: int = 0) -> Any:
+        def get_many(self, gets: Any, *, max_bytes: int = 0, budget: Any = None) -> Any:
             yield 0, StoreUnavailable("away")
 
     reader = Reader(ImageSource({"uploads": Away()}, 1), decoders)
@@ -128,7 +144,7 @@ def test_no_more_files_are_taken_than_there_is_room_for() -> None:
     taken = []
 
     class Counting(MemoryStore):
-        def get_many(self, gets: Any, *, max_bytes: int = 0) -> Any:
+        def get_many(self, gets: Any, *, max_bytes: int = 0, budget: Any = None) -> Any:
             for got in super().get_many(gets):
                 taken.append(got)
                 yield got
@@ -142,4 +158,60 @@ def test_no_more_files_are_taken_than_there_is_room_for() -> None:
         reader.read(ClassifyImages(images=refs), PREPROCESS, stop_at_error=True)
 
     assert len(taken) == READ_AHEAD
+    assert reader._room.acquire(blocking=False)  # that of the last one, which was refused
     assert not reader._room.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("size_bytes", [1 << 20, 5 << 20])
+def test_large_files_are_never_held_beyond_the_budget_whoever_reads(size_bytes: int) -> None:
+    """Four messages at once, 100 files each, far more than there is room for."""
+    budget = ByteBudget(4 << 20)
+    held = Held()
+
+    class Files(MemoryStore):
+        def get_many(self, gets: Any, *, max_bytes: int = 0, budget: Any = None) -> Any:
+            for position, _ in enumerate(gets):
+                budget.take(size_bytes)
+                held.add(1)
+                yield position, StoredObject(bytes(size_bytes), "etag")
+
+    class Undecodables:
+        count = 2
+
+        def submit(self, data: bytes, preprocess: Preprocess) -> "Future[Any]":
+            answer: Future[Any] = Future()
+
+            def decode() -> None:
+                held.add(-1)
+                answer.set_result(Decoded(FAILED))
+
+            threading.Timer(0.001, decode).start()
+            return answer
+
+    reader = Reader(ImageSource({"uploads": Files()}, 1 << 30, budget), Undecodables())  # type: ignore[arg-type]
+    refs = tuple(ImageRef(image_id=f"i{i}", bucket="uploads", key="a") for i in range(100))
+    with ThreadPoolExecutor(4) as pool:
+        work = ClassifyImages(images=refs)
+        done = [pool.submit(reader.read, work, PREPROCESS, stop_at_error=True) for _ in range(4)]
+        assert [outcome for each in done for outcome in each.result()] == [FAILED] * 400
+
+    assert held.most * size_bytes <= max(4 << 20, size_bytes)
+    assert budget.held_bytes == 0
+
+
+def test_a_read_that_is_broken_off_gives_its_bytes_back(decoders: Decoders) -> None:
+    class Breaks(MemoryStore):
+        def get_many(self, gets: Any, *, max_bytes: int = 0, budget: Any = None) -> Any:
+            yield from islice(super().get_many(gets, budget=budget), 2)
+            yield 2, StoreUnavailable("away")
+
+    store, budget = Breaks(), ByteBudget(1 << 20)
+    store.put("a", SOUND)
+    refs = tuple(ImageRef(image_id=f"i{i}", bucket="uploads", key="a") for i in range(3))
+    reader = Reader(ImageSource({"uploads": store}, 1 << 20, budget), decoders)
+
+    with pytest.raises(StoreUnavailable):
+        reader.read(ClassifyImages(images=refs), PREPROCESS, stop_at_error=True)
+    decoders.close()  # what was under way is decoded
+
+    assert budget.held_bytes == 0

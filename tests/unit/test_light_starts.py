@@ -1,0 +1,29 @@
+"""What a process need not have is not imported at its start: torch alone takes seconds, each time."""
+
+import subprocess
+import sys
+
+import pytest
+
+TORCH = ("torch", "sklearn", "scipy")
+COMMANDS = (
+    "backfill clusters dead deploy drift erase ledger models result retrain settings status submit sweep up"
+)
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        (["worker.decode_child"], (*TORCH, "celery", "redis", "boto3")),
+        (["worker.app"], TORCH),  # says what is wrong with its settings before it loads what it works with
+        (["training.app"], TORCH),  # beat's too
+        ([f"console.commands.{name}" for name in COMMANDS.split()], TORCH),
+    ],
+    ids=["decoding process", "worker", "trainer and beat", "commands"],
+)
+def test_a_start_brings_only_what_it_needs(modules: list[str], unwanted: tuple[str, ...]) -> None:
+    program = f"import sys, {', '.join(modules)}\nprint([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
