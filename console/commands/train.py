@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def _number_or_auto(given: str | None) -> str | None:
     if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
-        raise typer.BadParameter("a number from 1 on, or auto")
+        raise ConfigurationError(f"--n-clusters {given!r}: it takes a number from 1 on, or auto")
     return given
 
 

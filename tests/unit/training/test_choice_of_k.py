@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.unit.training import tiny_runs
 from training.choice_of_k import MOST_TRIED, SAMPLE, Tried, choose, decide, settled
 from training.cluster import ClusterSettings, fit_clusterer
+from training.course import COURSE, Course
 
 D = 24
 Floats = NDArray[np.float32]
@@ -43,6 +45,16 @@ def test_a_wide_range_on_many_pictures_is_tried_in_steps_on_a_sample() -> None:
 
     assert len(choice.curve) <= MOST_TRIED
     assert (choice.n_sample, choice.curve[0].n_clusters, choice.curve[-1].n_clusters) == (SAMPLE, 2, 60)
+    assert choice.n_clusters == 3
+
+
+def test_only_the_given_rows_count() -> None:
+    embeddings = np.concatenate([blobs(3, n=300), blobs(9, n=300)])
+    rows = np.arange(0, 300, 2)
+
+    choice = choose(embeddings, auto(n_clusters_range=(2, 6)), random_state=0, rows=rows)
+
+    assert choice == choose(embeddings[rows], auto(n_clusters_range=(2, 6)), random_state=0)
     assert choice.n_clusters == 3
 
 
@@ -125,3 +137,18 @@ def test_a_smaller_number_that_is_about_as_good_is_taken() -> None:
     near = [Tried(n_clusters=k, stability=0.9, silhouette=s) for k, s in ((9, 0.37), (10, 0.39), (11, 0.4))]
 
     assert decide(near, None, 0.0)[0] == 10
+
+
+def test_it_is_the_same_where_clustering_then_goes_part_by_part() -> None:
+    wanted = {"n_clusters": "auto", "n_clusters_range": (2, 5)}
+    corpus = tiny_runs.corpus(200)
+
+    at_once, streamed = (
+        tiny_runs.trained(corpus, tiny_runs.settings(**wanted, **more)) for more in ({}, {"in_memory": 100})
+    )
+
+    choice = Course.from_bytes(streamed.files[COURSE]).choice
+    assert choice is not None
+    assert choice == Course.from_bytes(at_once.files[COURSE]).choice
+    assert streamed.manifest.n_clusters == at_once.manifest.n_clusters == choice.n_clusters
+    assert streamed.clusterer.counts.sum() == 180  # a tenth is held out
