@@ -3,7 +3,7 @@
 ```
 embedded stack -> pictures into the uploads bucket -> train on a part of them, promote
                -> a worker process                 -> submit all through Producer
-               -> results from the bucket          -> figures, contact sheet
+               -> results from the bucket          -> figures, contact sheet; the training's report
 ```
 """
 
@@ -18,24 +18,26 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
-from sklearn.datasets import load_digits
 
+from console.demo_pictures import DemoPicture, write_labels
 from console.stack import Stack
 from console.supervisor import Child, Supervisor
 from console.waiting import wait_for_results
+from model_store.cluster_names import Names
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
 from model_store.signature import Signer
 from producer.client import Producer
 from producer.contracts import ImageRef, Result
-from producer.errors import ConfigurationError
 from producer.settings import ProducerSettings
 from producer.ulid import new_ulid
 from training.contact_sheet import contact_sheet
 from training.dataset import from_encoded
 from training.evaluate import Agreement, agreement
 from training.progress import Progress
+from training.report.report import PAGE, Report
+from training.run_report import report_of
 from training.settings import Settings
 from training.train import train
 
@@ -44,16 +46,6 @@ TRAIN_SHARE: Final = 0.8  # the rest is new to the model when it is classified
 THUMBNAILS: Final = 12
 UPLOADED_AT_ONCE: Final = 256
 PATIENCE_S: Final = 60.0
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
-
-
-@dataclass(frozen=True, slots=True)
-class DemoPicture:
-    """A picture as an upload platform would have it; the label, if known, only measures."""
-
-    key: str
-    data: bytes
-    label: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +60,12 @@ class DemoReport:
     train_s: float
     classify_s: float
     contact_sheet: Path
+    report: Path | None
 
     @property
     def images_per_s(self) -> float:
         """Pictures per second, from the first submit to the last stored result."""
         return self.images / self.classify_s
-
-
-def digits() -> list[DemoPicture]:
-    """Draw scikit-learn's 1,797 handwritten digits, 8 x 8, as PNG files."""
-    data = load_digits()
-    pictures = []
-    for index, (grey, label) in enumerate(zip(data.images, data.target, strict=True)):
-        file = BytesIO()
-        Image.fromarray((grey * (255 / 16)).astype(np.uint8)).save(file, "PNG")
-        pictures.append(DemoPicture(f"digits/{index:04d}.png", file.getvalue(), str(label)))
-    return pictures
-
-
-def folder(path: Path) -> list[DemoPicture]:
-    """Read a folder of pictures; the name of a subfolder is taken for the label.
-
-    Raises:
-        ConfigurationError: there is no such folder, or no picture in it.
-    """
-    if not path.is_dir():
-        raise ConfigurationError(f"no folder {path}")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise ConfigurationError(f"no pictures in {path}: looked for files ending in {', '.join(SUFFIXES)}")
-    relative = [file.relative_to(path) for file in files]
-    return [
-        DemoPicture(name.as_posix(), file.read_bytes(), name.parts[0] if len(name.parts) > 1 else None)
-        for name, file in zip(relative, files, strict=True)
-    ]
 
 
 def run_demo(
@@ -128,8 +92,8 @@ def run_demo(
     with log.open("w") as out, Supervisor([child], out=out):  # loads its libraries while we train
         store = S3Store(stack.bucket, settings.store)
         started = time.monotonic()
-        _train(pictures, settings, store, progress)
-        train_s = time.monotonic() - started
+        report, trained_at = _train(pictures, settings, store, progress)
+        train_s = trained_at - started
         results, classify_s = _classify(refs, settings, Results(store, COLLECTION), progress)
     by_key = {ref.image_id: picture for ref, picture in zip(refs, pictures, strict=True)}
     sizes = _draw(results, by_key, sheet)
@@ -147,6 +111,7 @@ def run_demo(
         train_s=train_s,
         classify_s=classify_s,
         contact_sheet=sheet,
+        report=_written(report, sheet.parent),
     )
 
 
@@ -164,7 +129,10 @@ def _upload(pictures: Sequence[DemoPicture], uploads: S3Store, progress: Progres
     ]
 
 
-def _train(pictures: Sequence[DemoPicture], settings: Settings, store: S3Store, progress: Progress) -> None:
+def _train(
+    pictures: Sequence[DemoPicture], settings: Settings, store: S3Store, progress: Progress
+) -> tuple[Report | None, float]:
+    """Train and promote; gives the report, which comes after that, and the moment in between."""
     order = np.random.default_rng(0).permutation(len(pictures))
     chosen = sorted(order[: round(len(pictures) * TRAIN_SHARE)])
     with tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
@@ -175,11 +143,23 @@ def _train(pictures: Sequence[DemoPicture], settings: Settings, store: S3Store, 
             Path(workdir),
             source="the demo's pictures",
         )
-        trained = train(corpus, settings.training, progress, source="folder", collection=COLLECTION)
-    signer = Signer.from_file(settings.training.signing_key_file)
-    registry = Registry(store, COLLECTION, signer=signer)
-    target = registry.publish(trained.manifest, trained.files)
-    registry.promote(target.version, reason="demo", expected_generation=0)
+        training = settings.training.model_copy(update={"labels_file": write_labels(pictures, Path(workdir))})
+        trained = train(corpus, training, progress, source="folder", collection=COLLECTION)
+        signer = Signer.from_file(training.signing_key_file)
+        registry = Registry(store, COLLECTION, signer=signer)
+        target = registry.publish(trained.manifest, trained.files)
+        registry.promote(target.version, reason="demo", expected_generation=0)
+        moment = time.monotonic()
+        progress.stage("report")
+        return report_of(trained, corpus, training, Names(), "trained by the demo, became champion"), moment
+
+
+def _written(report: Report | None, out: Path) -> Path | None:
+    if report is None:
+        return None
+    for name, data in report.files.items():
+        (out / name).write_bytes(data)
+    return out / PAGE
 
 
 def _classify(

@@ -3,17 +3,19 @@
 ```
 with a store    train beside the champion -> publish -> gates passed, or forced: champion; else challenger
 with --out      train -> gates that need no champion -> files
+then            the report (`training/run_report.py`), whatever becomes of it
 ```
 Killed on the way, the same command goes on from its last checkpoint (`training/command_checkpoints.py`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
+from model_store.cluster_names import Names
 from model_store.exclusion import check_exclusion
 from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry, Target
@@ -24,6 +26,8 @@ from training.command_checkpoints import FileCheckpoints, StoreCheckpoints
 from training.corpus import Corpus
 from training.progress import Progress
 from training.promotion import Verdict, decide
+from training.report.report import Report
+from training.run_report import keep_report, known_names, report_of
 from training.settings import Settings
 from training.train import Trained, train
 
@@ -38,6 +42,14 @@ class NewModel:
     verdict: Verdict
     alias: Alias | None = None
     kept: str = ""  # why it did not become champion, though that was wanted
+    report: Report | None = None
+
+    @property
+    def became(self) -> str:
+        """Say what came of it."""
+        if self.alias is not None:
+            return f"became champion: {self.verdict.reason if self.verdict.promote else self.alias.reason}"
+        return f"stays challenger: {self.kept}" if self.kept else "not promoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +81,14 @@ def into_folder(
         workdir=workdir,
     )
     verdict = decide(trained.quality, None, training.promotion)
-    trained = trained.with_gates(verdict.gates)
-    write(trained, out)
+    model = NewModel(trained.with_gates(verdict.gates), verdict)
+    write(model, out)
     checkpoints.clear()
-    return NewModel(trained, verdict)
+    progress.stage("report")
+    report = report_of(model.trained, corpus, training, Names(), "trained by hand, to a folder")
+    model = replace(model, report=report)
+    write(model, out)
+    return model
 
 
 def into_store(
@@ -102,8 +118,9 @@ def into_store(
             return corpus_of_ledger(conn, collection, settings, workdir / folder, progress, preprocess)
 
         checkpoints = StoreCheckpoints(conn.store, collection, settings.training.checkpoint_every_s)
+        corpus = read(settings.training.preprocess, "candidate")
         trained, verdict = Candidates(registry, settings.training, progress).make(
-            read(settings.training.preprocess, "candidate"),
+            corpus,
             champion,
             read,
             taken=conn.cluster_history(collection).ids(),
@@ -113,14 +130,18 @@ def into_store(
         )
         progress.stage("publish")
         target = registry.publish(trained.manifest, trained.files)
-        model = NewModel(trained, verdict)
+        model, names = NewModel(trained, verdict), conn.cluster_names(collection)
         if promotion.wanted:
-            names = conn.cluster_names(collection)
             model = _promoted(
                 model, registry, target, champion, promotion, lambda: names.inherit(trained.matched.heirs())
             )
         checkpoints.clear()
-        return model
+        progress.stage("report")
+        became = f"trained by hand, {model.became}"
+        report = report_of(trained, corpus, settings.training, known_names(names), became)
+        if report is not None:
+            keep_report(conn.store, collection, target.version, report, settings.training.report.kept)
+        return replace(model, report=report)
 
 
 def _promoted(
@@ -154,8 +175,9 @@ def kind(source: Path | None) -> str:
     return "npy" if source.suffix == ".npy" else "folder"
 
 
-def write(trained: Trained, out: Path) -> None:
-    """Write a bundle's files into a folder."""
+def write(model: NewModel, out: Path) -> None:
+    """Write a bundle's files into a folder, and those of its report."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, data in trained.all_files().items():
+    report = model.report.files if model.report else {}
+    for name, data in {**model.trained.all_files(), **report}.items():
         (out / name).write_bytes(data)

@@ -2,7 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import pyarrow as pa
 
 from console.store import Connection
 from model_store.images import ImageSource
@@ -10,14 +13,13 @@ from model_store.ledger import Ledger
 from model_store.preprocess import Preprocess
 from model_store.s3 import S3Store
 from model_store.tombstones import Tombstones
-from producer.contracts import ImageRef
 from producer.errors import TrainingFailed
 from training.corpus import Corpus
 from training.dataset import from_encoded, from_folder, from_npy
 from training.near_duplicates import NearDuplicates
 from training.progress import Progress
 from training.settings import Settings
-from training.snapshot import choose, read_originals, references
+from training.snapshot import choose, read_originals, references, span_of
 
 
 def corpus_of_path(
@@ -49,10 +51,11 @@ def corpus_of_ledger(
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = _references(conn, collection, settings)
+    chosen = _chosen(conn, collection, settings)
+    refs = references(chosen)
     progress.stage("read", len(refs))
     with _uploads(settings) as images:
-        return from_encoded(
+        corpus = from_encoded(
             read_originals(images, refs),
             preprocess or settings.training.preprocess,
             settings.decode,
@@ -62,6 +65,7 @@ def corpus_of_ledger(
             on_progress=progress.advance,
             near_duplicates=NearDuplicates(workdir) if settings.training.snapshot.near_duplicates else None,
         )
+    return replace(corpus, span=span_of(chosen))
 
 
 @contextlib.contextmanager
@@ -73,23 +77,21 @@ def originals_of_ledger(
     Raises:
         TrainingFailed: the ledger names none that may be used.
     """
-    refs = _references(conn, collection, settings, at_most)
+    refs = references(_chosen(conn, collection, settings, at_most))
     with _uploads(settings) as images:
         yield read_originals(images, refs)
 
 
-def _references(
-    conn: Connection, collection: str, settings: Settings, at_most: int | None = None
-) -> list[ImageRef]:
+def _chosen(conn: Connection, collection: str, settings: Settings, at_most: int | None = None) -> pa.Table:
     training = settings.training
     erased = Tombstones(conn.store, collection).now()
     ledger, at_most = Ledger(conn.store, collection), at_most or training.max_images
-    refs = references(choose(ledger, erased, at_most, training.snapshot))
-    if not refs:
+    chosen = choose(ledger, erased, at_most, training.snapshot)
+    if not len(chosen):
         raise TrainingFailed(
             f"the ledger of {collection} names no usable picture yet: submit some, or train on a folder"
         )
-    return refs
+    return chosen
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ reference.safetensors   what drift is measured against: cluster shares, a sample
 probe.safetensors       inputs with expected outputs
 decoder.safetensors     for reconstructions; the worker does not load it
 MODEL_CARD.md           for people
+course.json             how the training went, in numbers: losses, the choice of K (training/course.py)
 ```
 Written with it, `exemplars.json` is no part of it (`exemplars.py`).
 """

@@ -22,6 +22,8 @@
   tombstones/{image_id}  tombstones.json        erased pictures, which must not come back; the last change
   erasures/{request_id}.json                    what an erasure removed, and from where
   backfills/{generation}.json                   answers renewed after a promotion; compare-and-swap
+  runs/{slot}/report.html, *.png                the report of a run, or of a version that no run made (slot:
+                                                its version); each names the pictures it shows, for erasure
   runs/{slot}/corpus.parquet                    what it reads, while it runs
   runs/{slot}/checkpoint-{attempt}.safetensors  how far it is, while it runs
   runs/train-{digest}/checkpoint.safetensors    how far a `shoal train` on this corpus with these settings is

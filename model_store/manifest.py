@@ -41,6 +41,8 @@ class Snapshot(Part):
     n_rejected: int = 0
     n_duplicates: int = 0
     n_near_duplicates: int = 0
+    oldest: datetime | None = Field(None, description="when the first of them was first classified, if known")
+    newest: datetime | None = Field(None, description="when the last of them was first classified, if known")
 
 
 class Gate(Part):

@@ -5,11 +5,11 @@ of that is kept unless another start ends better by more than a margin.
 Shapes: N pictures, D embedding, P components, K clusters.
 """
 
-from typing import Final
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
 from producer.errors import TrainingFailed
@@ -22,7 +22,15 @@ class ClusterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_clusters: int = Field(10, ge=1, le=4096, description="K")
+    n_clusters: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        10, description="K; `auto`: chosen by stability and silhouette, see docs/report.md"
+    )
+    n_clusters_range: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(le=200)]] = Field(
+        (2, 20), description="least and most clusters that `auto` chooses among"
+    )
+    auto_margin: float = Field(
+        0.03, ge=0, description="`auto` leaves the champion's K only for one whose score is so much better"
+    )
     n_components: int = Field(32, ge=1, description="P; fewer where the pictures do not have as many")
     in_memory: int = Field(
         50_000,
@@ -37,6 +45,17 @@ class ClusterSettings(BaseModel):
         description="the champion's clusters are kept unless others have so much less inertia",
     )
     false_alarm_rate: float = Field(0.01, gt=0, lt=0.5, description="share of known pictures called unknown")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.n_clusters_range[0] > self.n_clusters_range[1]:
+            raise ValueError(f"n_clusters_range {self.n_clusters_range} ends before it begins")
+        return self
+
+    @property
+    def least_n_clusters(self) -> int:
+        """The fewest clusters that there may be of it."""
+        return self.n_clusters_range[0] if self.n_clusters == "auto" else self.n_clusters
 
 
 def fit_clusterer(
@@ -57,11 +76,15 @@ def fit_clusterer(
 
     Raises:
         TrainingFailed: fewer than MIN_PER_CLUSTER pictures per cluster; says how many it takes.
+        ValueError: n_clusters is `auto`: `choice_of_k.settled` comes before.
     """
-    if len(embeddings) < settings.n_clusters * MIN_PER_CLUSTER:
+    n_clusters = settings.n_clusters
+    if n_clusters == "auto":
+        raise ValueError("n_clusters is still `auto`")
+    if len(embeddings) < n_clusters * MIN_PER_CLUSTER:
         raise TrainingFailed(
-            f"{len(embeddings)} pictures are too few for {settings.n_clusters} clusters: it takes "
-            f"{settings.n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
+            f"{len(embeddings)} pictures are too few for {n_clusters} clusters: it takes "
+            f"{n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
         )
     # scikit-learn takes a second and more to import, and all who read settings import this module
     from sklearn.cluster import KMeans  # noqa: PLC0415
@@ -70,11 +93,11 @@ def fit_clusterer(
     unit = unit_length(embeddings)
     pca = PCA(min(settings.n_components, *unit.shape), random_state=random_state).fit(unit)
     projections = np.ascontiguousarray(pca.transform(unit), np.float32)  # (N, P)
-    kmeans = KMeans(settings.n_clusters, n_init=settings.n_init, random_state=random_state).fit(projections)
+    kmeans = KMeans(n_clusters, n_init=settings.n_init, random_state=random_state).fit(projections)
     if champion_labels is not None and champion_labels.max() >= 0:
-        start = carried_over(projections, champion_labels, settings.n_clusters, random_state)
-        if len(start) == settings.n_clusters:
-            continued = KMeans(settings.n_clusters, init=start, n_init=1).fit(projections)
+        start = carried_over(projections, champion_labels, n_clusters, random_state)
+        if len(start) == n_clusters:
+            continued = KMeans(n_clusters, init=start, n_init=1).fit(projections)
             if kmeans.inertia_ >= continued.inertia_ * (1 - settings.continuity_margin):
                 kmeans = continued
     draft = Clusterer(
@@ -82,9 +105,9 @@ def fit_clusterer(
         components=np.ascontiguousarray(pca.components_, np.float32),
         explained_variance=pca.explained_variance_.astype(np.float32),
         centroids=np.ascontiguousarray(kmeans.cluster_centers_, np.float32),
-        counts=np.bincount(kmeans.labels_, minlength=settings.n_clusters),
-        distance_quantiles=np.zeros((settings.n_clusters, len(QUANTILES)), np.float32),
-        unknown_distance=np.zeros(settings.n_clusters, np.float32),
+        counts=np.bincount(kmeans.labels_, minlength=n_clusters),
+        distance_quantiles=np.zeros((n_clusters, len(QUANTILES)), np.float32),
+        unknown_distance=np.zeros(n_clusters, np.float32),
     )
     known = draft.assign(draft.project(held_out))
     return calibrated(draft, draft.assign(projections), known, settings.false_alarm_rate)

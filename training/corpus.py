@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from model_store.manifest import Snapshot
 
 FILE_NAME = "corpus.npy"
 
@@ -24,6 +27,7 @@ class Corpus:
         n_duplicates: how many were dropped because the same bytes had been taken already.
         n_near_duplicates: how many were dropped because one that looks the same had been taken already.
         digest: sha256 over the names and contents of what was taken, in order.
+        span: when the oldest and the newest were first classified, where that is known.
     """
 
     pixels: NDArray[np.uint8]
@@ -32,11 +36,26 @@ class Corpus:
     rejected: Mapping[str, int] = field(default_factory=dict)
     n_duplicates: int = 0
     n_near_duplicates: int = 0
+    span: tuple[datetime, datetime] | None = None
 
     @property
     def n_rejected(self) -> int:
         """How many were not taken, duplicates aside."""
         return sum(self.rejected.values())
+
+    def snapshot(self, source: str) -> Snapshot:
+        """Describe it for a manifest."""
+        oldest, newest = self.span or (None, None)
+        return Snapshot(
+            source=source,
+            digest=self.digest,
+            n_images=len(self.pixels),
+            n_rejected=self.n_rejected,
+            n_duplicates=self.n_duplicates,
+            n_near_duplicates=self.n_near_duplicates,
+            oldest=oldest,
+            newest=newest,
+        )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from model_store.autoencoder import Decoder, Encoder, to_images
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
-from training.fit_run import EpochReport, OnEpoch, OnStep, Run
+from training.fit_run import EpochReport, Measure, OnEpoch, OnStep, Run
 from training.fit_settings import FitSettings, Plan, plan_steps
 from training.read_ahead import Pictures
 from training.recipes import recipe
@@ -63,6 +63,7 @@ def fit_autoencoder(
     purpose: str = "",
     on_resume: OnResume | None = None,
     folder: Path | None = None,
+    measure: Measure | None = None,
 ) -> FittedAutoencoder:
     """Train an autoencoder without labels.
 
@@ -80,6 +81,7 @@ def fit_autoencoder(
         purpose: what the fit is of; a checkpoint of something else is not continued.
         on_resume: called with the steps that an earlier attempt had done, if there was one.
         folder: for the file of a teacher's targets that are too many for memory.
+        measure: called after each epoch with its number and the encoder; what it gives is in the history.
 
     Returns:
         The weights with the lowest validation loss, and the run's history.
@@ -121,7 +123,7 @@ def fit_autoencoder(
             resumed_at = run.steps_done
             if on_resume:
                 on_resume(resumed_at)
-        history, stopped_early = run.train(on_epoch, on_step, checkpoints)
+        history, stopped_early = run.train(on_epoch, on_step, checkpoints, measure)
         leave()  # the others of a team end here: they fit one model
         # new ones: in a team on GPUs the batch norm is another
         encoder, decoder = Encoder(settings.architecture), Decoder(settings.architecture)

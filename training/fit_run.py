@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model_store.autoencoder import Encoder
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
@@ -32,17 +33,22 @@ MeanLosses = dict[str, float]
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch: mean losses by name (`total` among them), how far the run is, seconds since its start."""
+    """One epoch: mean losses by name (`total` among them), how far the run is, seconds since its start.
+
+    `accuracy` is that of a clustering of labelled pictures, in epochs after which it was measured.
+    """
 
     epoch: int
     n_epochs: int
     train: MeanLosses
     validation: MeanLosses
     seconds: float
+    accuracy: float | None = None
 
 
 OnEpoch = Callable[[EpochReport], None]
 OnStep = Callable[[int, int], None]
+Measure = Callable[[int, Encoder], float | None]  # epoch, encoder -> accuracy; draws no random numbers
 
 
 @dataclass
@@ -83,7 +89,11 @@ class Run:
         self.best, self.history = Best(), list[EpochReport]()
 
     def train(
-        self, on_epoch: OnEpoch | None, on_step: OnStep | None, checkpoints: Checkpoints | None = None
+        self,
+        on_epoch: OnEpoch | None,
+        on_step: OnStep | None,
+        checkpoints: Checkpoints | None = None,
+        measure: Measure | None = None,
     ) -> tuple[list[EpochReport], bool]:
         """Run until the plan or the patience ends, and leave the best weights in place.
 
@@ -108,7 +118,10 @@ class Run:
                 self.losses.clear()
                 self.seconds = time.perf_counter() - started
                 epoch = len(history) + 1
-                history.append(EpochReport(epoch, self.plan.n_epochs, train, validation, self.seconds))
+                accuracy = measure(epoch, self.objective.encoder) if measure else None
+                history.append(
+                    EpochReport(epoch, self.plan.n_epochs, train, validation, self.seconds, accuracy)
+                )
                 best.see(validation["total"], self.objective)
                 if on_epoch:
                     on_epoch(history[-1])

@@ -8,6 +8,7 @@ train, judge beside the champion      candidate.py
 put verdict and version in the record the fence: only who still holds the run gets past here
 publish, with the verdict in the manifest
 hand names on, promote; or point `challenger` at it  the fence again
+the report                            run_report.py; whatever becomes of it
 ```
 
 A run whose trainer died is taken up by another, once: with the same snapshot, from the last checkpoint, and
@@ -42,6 +43,7 @@ from training.run_corpus import RunCorpus
 from training.run_lease import RunLease, RunLost
 from training.run_progress import RunProgress
 from training.run_record import RunRecord, Trigger, version_of
+from training.run_report import known_names, report_run
 from training.runs import Runs
 from training.settings import Settings
 from training.trained import Trained
@@ -137,8 +139,11 @@ class Retraining:
                 reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
                 return lease.end(state="skipped", reason=reason, n_images=len(corpus))
             trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
-        self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
-        return self._conclude(lease)
+            self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
+            ended = self._conclude(lease)
+            # it has ended: nothing waits for its report, and nothing fails with it
+            report_run(self._store, ended, trained, corpus, self._training, known_names(self._names))
+        return ended
 
     def _train(
         self,

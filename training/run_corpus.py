@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +23,7 @@ from training.dataset import from_encoded
 from training.near_duplicates import NearDuplicates
 from training.progress import Progress
 from training.settings import Settings
-from training.snapshot import choose, read_originals, references
+from training.snapshot import choose, read_originals, references, span_of
 
 KEPT_AS: Final = "corpus.parquet"
 
@@ -37,6 +39,7 @@ class RunCorpus:
         self._key = Layout(collection).run_file(slot, KEPT_AS)
         self._images = images
         self._settings = settings
+        self._span: tuple[datetime, datetime] | None = None
 
     def refs(self) -> list[ImageRef]:
         """Choose what to learn from; the attempt after this one gets the same, less what was erased."""
@@ -55,6 +58,7 @@ class RunCorpus:
             if late:
                 Erasure(self._store, self._collection, {}).take_out_of(self._key, late)
                 erased |= late
+        self._span = span_of(kept)
         return [ref for ref in references(kept) if ref.image_id not in erased]
 
     def read(
@@ -74,7 +78,7 @@ class RunCorpus:
         """
         alike = leave_out_alike and self._settings.training.snapshot.near_duplicates
         progress.stage("read", len(refs))
-        return from_encoded(
+        corpus = from_encoded(
             read_originals(self._images, refs),
             preprocess,
             self._settings.decode,
@@ -85,6 +89,7 @@ class RunCorpus:
             on_progress=progress.advance,
             near_duplicates=NearDuplicates(workdir) if alike else None,
         )
+        return replace(corpus, span=self._span)
 
     def clear(self) -> None:
         """Forget what was chosen: the run has ended."""

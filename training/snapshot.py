@@ -17,6 +17,7 @@ Memory: about 100 bytes per row of the ledger, in Arrow's columns.
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,7 @@ COLUMNS: Final = (
     "classified_at",
 )
 REF_COLUMNS: Final = ("image_id", "bucket", "key", "version_id")
+KEPT_COLUMNS: Final = (*REF_COLUMNS, "first_at")
 USABLE: Final = ("assigned", "unknown")
 LEAST_FAIR: Final = 2.0  # equal shares must lie this far under the limit, or the limit means nothing
 
@@ -71,7 +73,7 @@ class SnapshotSettings(BaseModel):
 
 
 def choose(ledger: Ledger, erased: Collection[str], max_images: int, settings: SnapshotSettings) -> pa.Table:
-    """Read the ledger and choose what to learn from; gives REF_COLUMNS.
+    """Read the ledger and choose what to learn from; gives KEPT_COLUMNS.
 
     Args:
         ledger: of the collection.
@@ -100,18 +102,18 @@ def usable(tables: Iterable[pa.Table], erased: Collection[str] = ()) -> pa.Table
 
 
 def sample(pictures: pa.Table, max_images: int, settings: SnapshotSettings) -> pa.Table:
-    """Choose pictures of `usable`; gives REF_COLUMNS, in an order that follows from the ids alone."""
+    """Choose pictures of `usable`; gives KEPT_COLUMNS, in an order that follows from the ids alone."""
     hashes = np.fromiter(map(_hash, _values(pictures["image_id"])), np.uint64, len(pictures))
     pictures = pictures.take(pa.array(np.argsort(hashes, kind="stable")))
     pictures = distinct(pictures)
     if not len(pictures):
-        return pictures.select(REF_COLUMNS)
+        return pictures.select(KEPT_COLUMNS)
     uploaders = _uploaders(pictures, settings.uploader_segments)
     cap = most_per_uploader(np.bincount(uploaders), max_images, settings.max_uploader_share)
     order = _balanced(pictures["first_at"], settings.recent_days)
     kept = order[_nth_of_its_kind(uploaders[order]) < cap]
     again = _balanced(pictures["first_at"].take(pa.array(kept)), settings.recent_days)
-    return pictures.take(pa.array(kept[again][:max_images])).select(REF_COLUMNS)
+    return pictures.take(pa.array(kept[again][:max_images])).select(KEPT_COLUMNS)
 
 
 def distinct(pictures: pa.Table) -> pa.Table:
@@ -137,6 +139,14 @@ def most_per_uploader(counts: NDArray[np.int64], max_images: int, max_share: flo
 def references(refs: pa.Table) -> list[ImageRef]:
     """Turn the chosen rows into references; the ETag of then is left out, the picture of now counts."""
     return [ImageRef.model_validate(row) for row in refs.select(REF_COLUMNS).to_pylist()]
+
+
+def span_of(refs: pa.Table) -> tuple[datetime, datetime] | None:
+    """Tell when the first and the last of the chosen pictures were first classified; None of none."""
+    if "first_at" not in refs.column_names or not len(refs):  # kept by a run of an earlier version
+        return None
+    ends = pc.min_max(refs["first_at"]).as_py()
+    return ends["min"], ends["max"]
 
 
 def read_originals(images: ImageSource, refs: Sequence[ImageRef]) -> Iterator[tuple[str, bytes]]:

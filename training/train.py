@@ -18,10 +18,13 @@ from pathlib import Path
 
 from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
-from model_store.manifest import Manifest, Snapshot, libraries, new_version
+from model_store.manifest import Manifest, libraries, new_version
 from model_store.predictor import Predictor, best_device
+from training.accuracy_curve import AccuracyCurve
 from training.checkpoint import Checkpoints
+from training.choice_of_k import settled
 from training.corpus import Corpus
+from training.course import COURSE, Course
 from training.fit import FittedAutoencoder, embed, fit_autoencoder
 from training.labels import Labels
 from training.lineage import identify
@@ -74,19 +77,21 @@ def train(
     """
     started = time.monotonic()
     labels = Labels.read(settings.labels_file)
-    split = divide(corpus.names, settings.cluster.n_clusters, settings.held_out)
+    split = divide(corpus.names, settings.cluster.least_n_clusters, settings.held_out)
     start = predecessor.weights(settings.fit) if predecessor else None
     purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
-    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir)
+    fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir, labels)
     device = best_device(settings.fit.device)
     progress.stage("cluster")
     embeddings = embed(fitted.encoder, corpus.pixels, device=device, folder=workdir)  # (N, D)
     rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
+    champions = len(predecessor.ids) if predecessor else None
+    cluster, choice = settled(embeddings, settings.cluster, settings.fit.random_state, champions, rows=rows)
     clusterer = fit_any(
         embeddings,
         rows,
         split.held_out,
-        settings.cluster,
+        cluster,
         settings.fit.random_state,
         predecessor.labels if predecessor else None,
         folder=workdir,
@@ -119,7 +124,7 @@ def train(
         names=corpus.names,
         held_out=split.held_out,
     )
-    version, snapshot = version or new_version(), _snapshot(corpus, source)
+    version, snapshot = version or new_version(), corpus.snapshot(source)
     metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
     if fitted.resumed_at:
         metrics["resumed_at_step"] = fitted.resumed_at
@@ -133,6 +138,7 @@ def train(
         counts=clusterer.counts.tolist(),
     )
     files[MODEL_CARD] = card.encode()
+    files[COURSE] = Course.of(fitted, choice).to_bytes()
     manifest = Manifest(
         version=version,
         collection=collection,
@@ -176,8 +182,11 @@ def _fit(
     checkpoints: Checkpoints | None,
     purpose: str,
     workdir: Path | None,
+    labels: Labels,
 ) -> FittedAutoencoder:
     progress.stage("train")
+    given = None if settings.cluster.n_clusters == "auto" else settings.cluster.n_clusters
+    measure = AccuracyCurve(corpus, labels, settings.fit, given, settings.report.accuracy_every)
     fitted = fit_autoencoder(
         corpus.pixels,
         corpus.pixels,
@@ -190,6 +199,7 @@ def _fit(
         purpose=purpose,
         folder=workdir,
         on_resume=lambda step: progress.note(f"goes on after step {step}, from a checkpoint"),
+        measure=measure if labels.by_name else None,
     )
     last = fitted.history[-1]
     progress.note(
@@ -198,14 +208,3 @@ def _fit(
         f"validation loss {last.validation['total']:.4f}"
     )
     return fitted
-
-
-def _snapshot(corpus: Corpus, source: str) -> Snapshot:
-    return Snapshot(
-        source=source,
-        digest=corpus.digest,
-        n_images=len(corpus.pixels),
-        n_rejected=corpus.n_rejected,
-        n_duplicates=corpus.n_duplicates,
-        n_near_duplicates=corpus.n_near_duplicates,
-    )

@@ -8,6 +8,7 @@ from model_store.preprocess import Preprocess
 from training.cluster import ClusterSettings
 from training.fit_settings import FitSettings
 from training.identity import IdentitySettings
+from training.report.settings import ReportSettings
 
 
 class TrainSettings(BaseModel):
@@ -24,6 +25,7 @@ class TrainSettings(BaseModel):
     labels_file: Path | None = Field(
         None, description="CSV of name,label without a header; only for the accuracy gate, never trained on"
     )
+    report: ReportSettings = Field(default_factory=ReportSettings)
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of pictures for early stop and calibration")
 
     @property

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from console.demo import DemoReport, digits, folder, run_demo
+from console.demo import DemoReport, run_demo
+from console.demo_pictures import digits, folder
 from console.output import Bars, err, print_json, table
 from console.stack import Stack, forget_other_servers
 from model_store.process_settings import load_settings
@@ -79,6 +80,7 @@ def _say(report: DemoReport, out: Path) -> None:
         ("training", f"{report.train_s:.1f} s"),
         ("classifying", f"{report.classify_s:.1f} s, {report.images_per_s:.0f} images/s"),
         ("contact sheet", report.contact_sheet),
+        ("report of the training", report.report),
         ("worker's log", out / "worker.log"),
     ]
     table("demo", ("what", "value"), rows)
@@ -96,4 +98,5 @@ def _document(report: DemoReport) -> dict[str, object]:
         "train_s": round(report.train_s, 2),
         "classify_s": round(report.classify_s, 2),
         "contact_sheet": str(report.contact_sheet),
+        "report": str(report.report) if report.report else None,
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from console.commands.models_diff import diff
+from console.commands.models_report import report
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
@@ -28,6 +29,7 @@ models = typer.Typer(help="List, show, promote and roll back models.", no_args_i
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     models.command("diff")(diff)
+    models.command("report")(report)
     app.add_typer(models, name="models")
 
 

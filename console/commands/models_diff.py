@@ -39,7 +39,7 @@ def diff(
     settings = load_settings(Settings)
     with connection(settings) as conn:
         registry = conn.registry(collection)
-        targets = [_target(registry, name) for name in (before, after)]
+        targets = [target_of(registry, name) for name in (before, after)]
         old, new = (registry.load(target, best_device()) for target in targets)
         with originals_of_ledger(conn, collection, settings, pictures) as originals:
             placing = place(originals, old, new, settings.decode, thumbnails=html is not None)
@@ -60,7 +60,13 @@ def diff(
         _tables(found, targets, new, names)
 
 
-def _target(registry: Registry, name: str) -> Target:
+def target_of(registry: Registry, name: str) -> Target:
+    """Find a version by its name or by an alias.
+
+    Raises:
+        NoChampion: the alias points at nothing.
+        ObjectNotFound: there is no such version.
+    """
     for alias in ALIASES:
         if name == alias:
             found = registry.alias(alias)

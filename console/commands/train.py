@@ -13,6 +13,7 @@ from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
 from training.fit import follow
+from training.report.report import PAGE
 from training.settings import Settings
 from training.team import join, leave
 
@@ -22,13 +23,22 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
+def _number_or_auto(given: str | None) -> str | None:
+    if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
+        raise ConfigurationError(f"--n-clusters {given!r}: it takes a number from 1 on, or auto")
+    return given
+
+
 def train(
     source: Annotated[
         Path | None,
         typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
-    n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
+    n_clusters: Annotated[
+        str | None,
+        typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="pixel, pure, or distilled (best for photographs)")
     ] = None,
@@ -77,7 +87,7 @@ def train(
                 promotion = Promotion(promote, reason if force else None)
                 model = into_store(source, collection, settings, Path(workdir), bars, promotion)
                 if out is not None:
-                    write(model.trained, out)
+                    write(model, out)
     finally:
         leave()
     _say(model, out, as_json)
@@ -122,6 +132,7 @@ def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
                 "promoted": alias is not None,
                 "generation": alias.generation if alias else None,
                 "out": str(out) if out else None,
+                "report": model.report is not None,
             }
         )
         return
@@ -131,6 +142,9 @@ def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
     err.print(
         f"  trained on {manifest.snapshot.n_images} pictures, {manifest.n_clusters} clusters", highlight=False
     )
+    if model.report is not None:
+        where = str(out / PAGE) if out else f"`shoal models report {manifest.version}` fetches it"
+        err.print(f"  report: {where}", highlight=False, soft_wrap=True)
     if not model.verdict.promote:
         err.print(f"  [yellow]did not pass its gates:[/] {model.verdict.reason}", highlight=False)
     if model.kept:

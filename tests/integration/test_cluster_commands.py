@@ -1,4 +1,4 @@
-"""`shoal clusters`, `shoal models diff`, `promote --force`, `history`, on real servers, in this process."""
+"""`clusters`, `models diff`, `report`, `promote --force` and `history`: on real servers, in this process."""
 
 import io
 import json
@@ -176,3 +176,26 @@ def test_a_merged_cluster_inherits_its_name_when_promoted_by_hand(
 
     names = {row["id"]: row["name"] for row in shell.json("clusters", "list")}
     assert names[cluster_id] == "invoices"
+
+
+def test_a_report_is_drawn_once_kept_and_drawn_anew_without_a_picture_that_was_erased(
+    shell: Shell, models: tuple[Trained, Trained], tmp_path: Path
+) -> None:
+    cluster = ClusterFile.from_bytes(models[0].files[CLUSTERS]).clusters[0].id
+    shell.run("clusters", "name", cluster, "<b>invoices</b>")
+    (first,) = shell.json("models", "report", "--out", "first")
+    (second,) = shell.json("models", "report", models[0].manifest.version, "--out", "second")
+    page = (tmp_path / "first" / "report.html").read_text()
+    assert (first["made_anew"], second["made_anew"]) == (True, False)
+    assert (tmp_path / "second" / "report.html").read_text() == page
+    assert "&lt;b&gt;invoices&lt;/b&gt;" in page
+    shown = next(name for name in SHOWN.names if f'alt="{name}"' in page)
+
+    shell.run("erase", shown)
+
+    shell.run("erase", "--verify", shown)
+    (third,) = shell.json("models", "report", "--out", "third")
+    assert third["made_anew"] is True
+    anew = (tmp_path / "third" / "report.html").read_text()
+    assert f'alt="{shown}"' not in anew
+    assert "<h2>The map</h2>" in anew

@@ -104,6 +104,10 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     assert again["n_images"] == 60
     assert again["n_clusters"] == 3  # as the champion
     assert again["generation"] == 2
+    stored = shell.json("models", "report", str(trained["version"]), "--out", "stored")
+    assert stored["made_anew"] is False
+    assert "/19.png" in (shell.folder / "stored" / "report.html").read_text()  # of the folder
+    assert (shell.folder / "stored" / "map-clusters.png").stat().st_size
     assert shell.json("models", "rollback")["version"] == trained["version"]
     assert shell.json("models", "promote", str(again["version"]))["generation"] == 4
     versions = json.loads(shell.run("models", "list", "--json"))
@@ -121,6 +125,7 @@ def test_a_second_up_in_the_same_folder_is_refused(up: Path, shell: Shell) -> No
 
 def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: Path) -> None:
     shell.run("train", str(pictures), "--n-clusters", "3", "--out", "bundle")
+    assert "<h2>The map</h2>" in (shell.folder / "bundle" / "report.html").read_text()
     files = sorted(pictures.rglob("*.png"))
     kinds = np.array([file.parent.name for file in files])
     rng = np.random.default_rng(0)
@@ -147,6 +152,7 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),
         (("train", "pictures", "--recipe", "magic", "--out", "x"), "magic"),
         (("train", "pictures", "--force", "--out", "x"), "--reason"),
+        (("train", "pictures", "--n-clusters", "some", "--out", "x"), "a number from 1 on, or auto"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_wrong(

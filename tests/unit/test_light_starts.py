@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-TORCH = ("torch", "sklearn", "scipy")
+TORCH = ("torch", "sklearn", "scipy", "matplotlib")
 COMMANDS = (
     "backfill clusters dead deploy drift erase ledger models result retrain settings status submit sweep up"
 )

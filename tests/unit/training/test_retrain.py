@@ -1,41 +1,19 @@
-import io
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from model_store.images import ImageSource
 from model_store.layout import MANIFEST, Layout
 from model_store.ledger import Ledger
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from model_store.tombstones import Tombstones
-from producer.contracts import ImageRef, Result
-from producer.ulid import new_ulid
-from tests.tiny_model import tiny_pixels
+from producer.contracts import ImageRef
+from tests.unit.training.one_run import SLOT, N, add_to_ledger, one_run, record
 from tests.watched_stores import Killed, Mortal
 from training.progress import Silent
 from training.retrain import Retraining
 from training.run_record import RunRecord
 from training.runs import Runs
-from training.settings import Settings
-
-SLOT = "20261123T030000Z"
-N = 60
-TRAINING = {
-    "fit": {
-        "recipe": "pixel",
-        "architecture": {"widths": (4, 8), "embedding_dim": 8},
-        "min_steps": 30,
-        "max_steps": 30,
-        "batch_size": 16,
-        "device": "cpu",
-    },
-    "cluster": {"n_clusters": 3, "n_components": 6, "n_init": 2},
-    "min_images": 30,
-    "checkpoint_every_s": 0,
-}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,28 +25,7 @@ def store() -> Mortal:
 
 @pytest.fixture
 def retraining(store: Mortal, tmp_path: Path) -> Retraining:
-    uploads, refs = MemoryStore(), []
-    for n, pixels in enumerate(tiny_pixels(N)):
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG")
-        uploads.put(f"k{n}", file.getvalue())
-        refs.append(ImageRef(image_id=f"img_{n}", bucket="uploads", key=f"k{n}"))
-    add_to_ledger(store, refs)
-    settings = Settings.model_validate({"training": {**TRAINING, "workdir": tmp_path}})
-    return Retraining("default", store, ImageSource({"uploads": uploads}, 10**6), settings, Silent())
-
-
-def add_to_ledger(store: MemoryStore, refs: list[ImageRef]) -> None:
-    message_id = new_ulid()
-    results = [
-        Result(image_id=ref.image_id, collection="default", status="assigned", message_id=message_id)
-        for ref in refs
-    ]
-    Ledger(store, "default").append(message_id, refs, results, [np.zeros(6, np.float32)] * len(refs))
-
-
-def record(store: MemoryStore) -> RunRecord:
-    return Runs(store, "default").get(SLOT)
+    return one_run(store, tmp_path)
 
 
 def whole_versions(store: MemoryStore) -> list[str]:

@@ -28,6 +28,7 @@ from producer.errors import TrainingFailed
 from tests.tiny_model import tiny_pixels
 from training.checkpoint import FitState
 from training.corpus import Corpus
+from training.course import COURSE
 from training.progress import Silent
 from training.train import Trained, train
 from training.train_settings import TrainSettings
@@ -82,7 +83,7 @@ def digests(
 
 
 def test_a_run_gives_every_file_of_a_bundle(trained: Trained) -> None:
-    expected = {*SERVING_FILES, DECODER, REFERENCE, MODEL_CARD}
+    expected = {*SERVING_FILES, DECODER, REFERENCE, MODEL_CARD, COURSE}
 
     assert set(trained.manifest.files) == expected
     assert set(trained.files) == expected | {EXEMPLARS}
