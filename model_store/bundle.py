@@ -108,7 +108,11 @@ def load_decoder(manifest: Manifest, data: bytes) -> Decoder:
         BundleInvalid: the file is missing or altered.
     """
     decoder = Decoder(manifest.architecture)
-    decoder.load_state_dict(safetensors.torch.load(manifest.verify(DECODER, data)))
+    checked = manifest.verify(DECODER, data)
+    try:
+        decoder.load_state_dict(safetensors.torch.load(checked))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise BundleInvalid(f"{DECODER} of version {manifest.version} cannot be built: {error}") from error
     return decoder.eval()
 
 

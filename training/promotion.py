@@ -1,5 +1,6 @@
 """Whether a candidate may take the champion's place: a pure decision, with its reasons in words."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,7 +53,7 @@ class PromotionPolicy(BaseModel):
 class Quality:
     """A model, judged on held-out pictures; champion and candidate on the same ones."""
 
-    reconstruction: float  # mean squared error of pixels in [0, 1]
+    reconstruction: float | None  # mean squared error of pixels in [0, 1]; None: its decoder is lost
     silhouette: float
     largest_share: float  # of the pictures it is judged on, or fitted on if that is more
     n_empty: int
@@ -94,7 +95,9 @@ class Verdict:
         return "; ".join(failed) if failed else "passed every gate"
 
 
-def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionPolicy) -> Verdict:
+def decide(
+    candidate: Quality, comparison: Comparison | None, policy: PromotionPolicy, obstacle: str = ""
+) -> Verdict:
     """Hold a candidate, whose bundle has already answered its probe, against the policy and the champion.
 
     A figure that is not a number passes no gate.
@@ -103,6 +106,7 @@ def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionP
         candidate: judged on the held-out pictures.
         comparison: with the champion on the same, or None if there is none.
         policy: the limits.
+        obstacle: why the champion that there is cannot be compared with: then only a person may promote.
     """
     gates = [
         _gate("probe", True, "the bundle loads and answers its probe"),
@@ -113,6 +117,8 @@ def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionP
             f"the largest cluster has {candidate.largest_share:.0%}, allowed are {policy.max_share:.0%}",
         ),
     ]
+    if obstacle:
+        gates.append(_gate("compared", False, obstacle))
     if comparison is not None:
         gates += _beside(candidate, comparison, policy)
     return Verdict(all(gate.passed for gate in gates), tuple(gates))
@@ -121,12 +127,7 @@ def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionP
 def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> list[Gate]:
     old = comparison.champion
     gates = [
-        _at_most(
-            "reconstruction",
-            "reconstruction error",
-            new.reconstruction,
-            old.reconstruction * (1 + policy.reconstruction_slack),
-        ),
+        _reconstruction(new, old, policy),
         _at_least("silhouette", "silhouette", new.silhouette, old.silhouette - policy.silhouette_slack),
         _at_most(
             "share_growth",
@@ -177,6 +178,15 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
     if old.accuracy is not None and new.accuracy is not None:
         gates.append(_at_least("accuracy", "accuracy", new.accuracy, old.accuracy - policy.accuracy_slack))
     return gates
+
+
+def _reconstruction(new: Quality, old: Quality, policy: PromotionPolicy) -> Gate:
+    name = "reconstruction"
+    if old.reconstruction is None:
+        return _gate(name, True, "the champion's decoder is lost: reconstructions are not compared")
+    limit = old.reconstruction * (1 + policy.reconstruction_slack)
+    found = math.nan if new.reconstruction is None else new.reconstruction
+    return _at_most(name, "reconstruction error", found, limit)
 
 
 def _at_most(name: str, what: str, found: float, limit: float) -> Gate:
