@@ -11,7 +11,8 @@ import structlog
 from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
-from model_store.bundle_files import DECODER, EXEMPLARS, SERVING_FILES
+from model_store.bundle_files import DECODER, EXEMPLARS, REFERENCE, SERVING_FILES
+from model_store.late_erasures import heed_erasures, keep_exemplars
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -55,6 +56,8 @@ class Registry:
     ) -> Target:
         """Store a version for good. It serves nobody until an alias points at it.
 
+        What it would name of pictures erased meanwhile is left out, and their erasures name the version.
+
         Args:
             manifest: of the version.
             files: all that it lists.
@@ -72,14 +75,15 @@ class Registry:
         parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
         if signature is not None:
             parts[self._layout.model(manifest.version, SIGNATURE)] = signature
-        if EXEMPLARS in files:
-            parts[self._layout.exemplars(manifest.version)] = files[EXEMPLARS]
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
+        if EXEMPLARS in files:
+            keep_exemplars(self._store, self.collection, manifest.version, files[EXEMPLARS])
         if confirm is not None:
             confirm()
         self._store.put(self._layout.model(manifest.version, MANIFEST), data, create_only=True)
+        heed_erasures(self._store, self.collection, manifest.version, files.get(REFERENCE))
         return Target(version=manifest.version, sha256=sha256(data))
 
     def sign(self, version: str, signer: Signer) -> None:

@@ -20,20 +20,17 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle_files import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, REFERENCE, ClusterFile
 from model_store.cluster_history import ClusterHistory
 from model_store.cluster_names import ClusterNames, heirs
-from model_store.erasure import Erasure
-from model_store.exemplars import read_exemplars
 from model_store.images import ImageSource
-from model_store.layout import Layout
+from model_store.late_erasures import heed_erasures
 from model_store.object_store import ObjectStore
 from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer, TrustedKeys
-from model_store.tombstones import Tombstones
 from producer.contracts import ImageRef
-from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError
+from producer.errors import BundleInvalid, ObjectNotFound, PreconditionFailed, ShoalError
 from training.candidate import Candidates
 from training.checkpoint import RunCheckpoints
 from training.corpus import Corpus
@@ -91,6 +88,8 @@ class Retraining:
         Raises:
             Exception: as `run`.
         """
+        if dead.version is not None:
+            self._heed_erasures(dead.version)
         lease = self._runs.take_up(dead)
         if lease is None:
             return None
@@ -184,19 +183,19 @@ class Retraining:
         )
         return trained
 
-    def _forget_erased(self, version: str) -> None:
-        """Take back what the version names of pictures that were erased while it was trained."""
-        collection = self._registry.collection
-        named = set().union(*read_exemplars(self._store, collection, version).values())
-        erased = named & Tombstones(self._store, collection).now()
-        if erased:
-            Erasure(self._store, collection, {}).take_out_of(Layout(collection).exemplars(version), erased)
+    def _heed_erasures(self, version: str) -> None:
+        """Complete what publishing does for pictures erased meanwhile, if its trainer died before that."""
+        try:
+            reference = self._registry.file(version, REFERENCE)
+        except (ObjectNotFound, BundleInvalid):  # never published
+            reference = None
+        heed_erasures(self._store, self._registry.collection, version, reference)
 
     def _conclude(self, lease: RunLease) -> RunRecord:
         """Carry out the verdict in the record; doing it twice, or two doing it, does it once."""
         record = lease.save()
         _, target = self._registry.manifest(str(record.version))
-        self._forget_erased(target.version)
+        self._heed_erasures(target.version)
         if not record.promote:
             self._registry.set_challenger(target, reason=record.reason)
             return lease.end(state="challenger")

@@ -9,7 +9,6 @@ from model_store.bundle import DECODER, ENCODER, REFERENCE
 from model_store.cluster_names import ClusterNames
 from model_store.layout import MANIFEST, Layout
 from model_store.signature import Signer
-from producer.errors import BundleInvalid
 from tests.unit.training.retrainings import Place, place
 from training.run_record import RunRecord
 
@@ -94,11 +93,3 @@ def test_signing_turned_on_does_not_open_the_gates_until_the_champion_is_signed(
     assert "shoal models sign" in unsigned.reason
     assert signed is not None
     assert signed.state == "promoted", signed.reason
-
-
-def test_a_decoder_that_does_not_fit_its_manifest_is_invalid(there: Place) -> None:
-    version = there.registry.current().version
-    there.store.put(Layout("default").model(version, DECODER), b"something else")
-
-    with pytest.raises(BundleInvalid, match=DECODER):
-        there.registry.decoder(version)
