@@ -4,6 +4,7 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 (compare-and-swap). A reader sees the old version or the new, never neither and never half of one.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -165,8 +166,14 @@ class Registry:
 
     def moves(self) -> Iterator[Alias]:
         """List every champion there was, oldest first, each with the reason why it became one."""
+        last = 0
         for info in self._store.list(self._layout.alias_moves()):
-            yield Alias.model_validate_json(self._store.get(info.key).data)
+            alias = Alias.model_validate_json(self._store.get(info.key).data)
+            last = alias.generation
+            yield alias
+        champion = self.alias("champion")
+        if champion is not None and champion.generation > last:  # whoever promoted it died before the note
+            yield champion
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
@@ -233,6 +240,8 @@ class Registry:
         for _ in range(ATTEMPTS):
             found = self._read_alias("champion")
             generation, before = (found[0].generation, found[0]) if found else (0, None)
+            if before is not None:
+                self._note_move(before)
             if expected_generation not in (None, generation):
                 raise PreconditionFailed(
                     f"the champion moved on to generation {generation}: look again before promoting"
@@ -253,9 +262,15 @@ class Registry:
             except PreconditionFailed:
                 continue
             self._note_previous(before)
-            self._store.put(self._layout.alias_move(alias.generation), alias.model_dump_json().encode())
+            self._note_move(alias)
             return alias
         raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
+
+    def _note_move(self, alias: Alias) -> None:
+        """Keep a champion in the history, if whoever promoted it did not come to that."""
+        with contextlib.suppress(PreconditionFailed):
+            key = self._layout.alias_move(alias.generation)
+            self._store.put(key, alias.model_dump_json().encode(), create_only=True)
 
     def _note_previous(self, before: Alias | None) -> None:
         """Show people where rollback goes; the truth is in the champion, so a lost race is no loss."""

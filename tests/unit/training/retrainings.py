@@ -82,10 +82,10 @@ class Place:
         Ledger(self.store, "default").append(message_id, refs, results, projections)
 
 
-def place(workdir: Path, n: int = 60, **training: object) -> Place:
+def place(workdir: Path, n: int = 60, store: Mortal | None = None, **training: object) -> Place:
     """Upload `n` pictures and have them classified."""
     settings = Settings.model_validate({"training": {**TRAINING, **training, "workdir": workdir}})
-    made = Place(Mortal(), MemoryStore(), settings)
+    made = Place(store or Mortal(), MemoryStore(), settings)
     made.upload(tiny_pixels(n))
     made.classified(n)
     return made
