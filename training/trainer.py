@@ -16,7 +16,6 @@ from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.settings import Settings
 
-
 HANGS: Final = 75  # as a worker that hangs ends
 
 

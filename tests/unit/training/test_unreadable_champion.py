@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import DECODER, ENCODER, REFERENCE
+from model_store.bundle_files import DECODER, ENCODER, REFERENCE
 from model_store.cluster_names import ClusterNames
 from model_store.layout import MANIFEST, Layout
 from model_store.signature import Signer
