@@ -86,7 +86,7 @@ class Candidates:
             obstacle = "the champion could see none of the held-out pictures"
         reason = _not_compared(champion, obstacle) if champion and obstacle else ""
         verdict = decide(trained.quality, comparison, self.settings.promotion, reason)
-        return trained.with_gates(verdict.gates), verdict
+        return trained.with_gates(verdict.gates, comparison.floor if comparison else {}), verdict
 
     def _like(self, champion: Alias | None) -> TrainSettings:
         """Keep the champion's number of clusters, unless the settings name one."""

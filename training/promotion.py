@@ -1,7 +1,8 @@
 """Whether a candidate may take the champion's place: a pure decision, with its reasons in words."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +27,9 @@ class PromotionPolicy(BaseModel):
         0.1, ge=0, lt=1, description="a cluster with less than this part of the mean size is a splinter"
     )
     max_moved: float = Field(0.5, ge=0, le=1, description="share of known pictures that may change their id")
+    max_merged: float = Field(
+        0.05, ge=0, le=1, description="share of known pictures whose cluster may go into a larger one"
+    )
     max_unknown: float = Field(
         0.8,
         ge=0,
@@ -42,6 +46,11 @@ class PromotionPolicy(BaseModel):
     )
     min_rank: float = Field(0.6, ge=0, le=1, description="effective rank of embeddings, in the champion's")
     min_spread: float = Field(0.4, ge=0, le=1, description="variance of embeddings, in the champion's")
+    floor_slacks: float = Field(
+        3.0,
+        ge=1,
+        description="so many slacks a figure may lie under the best since a person last overruled the gates",
+    )
     max_latency: float = Field(
         3.0,
         gt=0,
@@ -78,6 +87,9 @@ class Comparison:
     moved: float  # share of the anchors whose cluster id changes
     unknown: float  # share of the held-out pictures that the champion does not know
     latency: float  # time of a candidate's predict over the champion's
+    candidate: Quality | None = None  # on the pictures of the champion's figures, where these are other ones
+    merged: float = 0.0  # share of the anchors that are no longer told apart from those of a larger cluster
+    floor: Mapping[str, float] = field(default_factory=dict)  # best figures of all forebears, see floor.py
     same_kind: bool = True  # of recipe and architecture: between others, unexplained variance means nothing
 
 
@@ -120,7 +132,8 @@ def decide(
     if obstacle:
         gates.append(_gate("compared", False, obstacle))
     if comparison is not None:
-        gates += _beside(candidate, comparison, policy)
+        judged = comparison.candidate or candidate
+        gates += _beside(judged, comparison, policy) + _above(judged, comparison.floor, policy)
     return Verdict(all(gate.passed for gate in gates), tuple(gates))
 
 
@@ -159,6 +172,12 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
             "moved", "share of pictures that change their cluster id", comparison.moved, policy.max_moved
         ),
         _at_most(
+            "kept_apart",
+            "share of pictures whose cluster was merged into a larger one",
+            comparison.merged,
+            policy.max_merged,
+        ),
+        _at_most(
             "known",
             "share of pictures that the champion does not know",
             comparison.unknown,
@@ -178,6 +197,27 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
     if old.accuracy is not None and new.accuracy is not None:
         gates.append(_at_least("accuracy", "accuracy", new.accuracy, old.accuracy - policy.accuracy_slack))
     return gates
+
+
+def _above(new: Quality, floor: Mapping[str, float], policy: PromotionPolicy) -> list[Gate]:
+    """Hold it against the best of all forebears: slacks that are let pass night after night add up."""
+    times = policy.floor_slacks
+    limits = {
+        name: best - times * slack if name in ("accuracy", "silhouette") else best * slack**times
+        for name, slack in (
+            ("accuracy", policy.accuracy_slack),
+            ("silhouette", policy.silhouette_slack),
+            ("effective_rank", policy.min_rank),
+            ("spread", policy.min_spread),
+        )
+        if (best := floor.get(name)) is not None
+    }
+    figures = new.as_metrics()
+    return [
+        _at_least(f"floor_{name}", f"{name}, at best {floor[name]:.4g} before,", figures[name], limit)
+        for name, limit in limits.items()
+        if name in figures
+    ]
 
 
 def _reconstruction(new: Quality, old: Quality, policy: PromotionPolicy) -> Gate:
