@@ -95,6 +95,8 @@ def load_bundle(manifest_bytes: bytes, files: Mapping[str, bytes], sha256: str, 
         raise BundleInvalid(
             f"{CLUSTERS} of version {manifest.version} does not name every centroid once, in order"
         )
+    if len({entry.id for entry in named.clusters}) != len(named.clusters):
+        raise BundleInvalid(f"{CLUSTERS} of version {manifest.version} gives two centroids one id")
     predictor = Predictor(encoder, clusterer, device)
     bundle = Bundle(manifest, sha256, named.clusters, predictor, clusterer, named.retired)
     _probe(bundle, probe)
@@ -108,14 +110,26 @@ def load_decoder(manifest: Manifest, data: bytes) -> Decoder:
         BundleInvalid: the file is missing or altered.
     """
     decoder = Decoder(manifest.architecture)
-    decoder.load_state_dict(safetensors.torch.load(manifest.verify(DECODER, data)))
+    checked = manifest.verify(DECODER, data)
+    try:
+        decoder.load_state_dict(safetensors.torch.load(checked))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise BundleInvalid(f"{DECODER} of version {manifest.version} cannot be built: {error}") from error
     return decoder.eval()
 
 
 def _probe(bundle: Bundle, probe: Mapping[str, NDArray[np.float32]]) -> None:
-    answer = bundle.predict(probe["pixels"].astype(np.uint8))
-    for name in ("projections", "distances"):
-        worst = float(np.abs(getattr(answer, name) - probe[name]).max())
+    try:
+        answer = bundle.predict(probe["pixels"].astype(np.uint8))
+        off = {
+            name: float(np.abs(getattr(answer, name) - probe[name]).max())
+            for name in ("projections", "distances")
+        }
+    except (KeyError, ValueError) as error:
+        raise BundleInvalid(
+            f"version {bundle.manifest.version} cannot answer its probe: {type(error).__name__}: {error}"
+        ) from error
+    for name, worst in off.items():
         if not worst <= bundle.manifest.probe_tolerance:  # not <=: NaN must fail too
             raise BundleInvalid(
                 f"version {bundle.manifest.version} fails its probe: {name} are off by {worst:.2g}, "

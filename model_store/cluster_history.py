@@ -6,7 +6,7 @@ from typing import NamedTuple
 import structlog
 
 from model_store.bundle_files import CLUSTERS, ClusterFile
-from model_store.layout import Layout
+from model_store.layout import MANIFEST, Layout
 from model_store.object_store import Get, ObjectStore, StoredObject
 
 log = structlog.get_logger(__name__)
@@ -30,24 +30,32 @@ class ClusterHistory:
         self._layout = Layout(collection)
 
     def versions(self) -> Iterator[VersionClusters]:
-        """Read them all, oldest first; what this version of Shoal cannot read is passed over."""
-        listed = self._store.list(self._layout.models())
-        keys = [info.key for info in listed if info.key.endswith("/" + CLUSTERS)]
-        found: dict[int, ClusterFile] = {}
+        """Read those of whole versions, oldest first; what this Shoal cannot read is passed over."""
+        yield from self._read(whole=True)
+
+    def _read(self, *, whole: bool) -> Iterator[VersionClusters]:
+        found = [info.key for info in self._store.list(self._layout.models())]
+        complete = {key.rpartition("/")[0] for key in found if key.endswith("/" + MANIFEST)}
+        keys = [
+            key
+            for key in found
+            if key.endswith("/" + CLUSTERS) and (not whole or key.rpartition("/")[0] in complete)
+        ]
+        files: dict[int, ClusterFile] = {}
         for position, answer in self._store.get_many(Get(key) for key in keys):
             if not isinstance(answer, StoredObject):
                 raise answer
             try:
-                found[position] = ClusterFile.from_bytes(answer.data)
+                files[position] = ClusterFile.from_bytes(answer.data)
             except ValueError as error:
                 log.warning("a version is passed over", key=keys[position], reason=str(error))
-        for position in sorted(found):
-            yield VersionClusters(keys[position].split("/")[-2], found[position])
+        for position in sorted(files):
+            yield VersionClusters(keys[position].split("/")[-2], files[position])
 
     def ids(self) -> frozenset[str]:
-        """List the ids that are taken: of every cluster there ever was, as far as it is still known."""
+        """List the ids that are taken: of every cluster there ever was, of half-written versions too."""
         return frozenset(
             cluster_id
-            for _, file in self.versions()
+            for _, file in self._read(whole=False)
             for cluster_id in (*file.retired, *(entry.id for entry in file.clusters))
         )

@@ -177,6 +177,8 @@ class ClusterNames:
             for heir in given:
                 if heir.id in merges or heir.id in names:
                     continue
+                if state.display(heir.of).id == heir.id:
+                    continue  # people have merged the other into the heir already
                 if heir.of in merges:
                     merges[heir.id] = merges[heir.of]
                 elif heir.of in set(merges.values()):

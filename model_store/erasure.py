@@ -20,11 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from model_store.bundle_files import REFERENCE
+from model_store.erasure_record import ATTEMPTS, ErasureRecord, read_record, write_record
 from model_store.forgetting import forget
 from model_store.job_completion import JobCompletion
 from model_store.layout import Layout, job_of_part
@@ -37,34 +38,10 @@ from producer.contracts import Name
 from producer.errors import BundleInvalid, InvalidReference, ObjectNotFound, PreconditionFailed
 from producer.ulid import new_ulid
 
-ATTEMPTS: Final = 50  # of a compare-and-swap on one object
 WHERE_UNREADABLE: Final = "default"  # dead letters of messages that name no collection
 LOOKS: Final = 2  # what was written while the first look lasted is seen by the second
 NAMES: Final = TypeAdapter(tuple[Name, ...])
 KEPT: Final = ("results", "models", "tombstones", "tombstones.json", "erasures", "aliases", "clusters.json")
-
-
-class ErasureRecord(BaseModel):
-    """`erasures/{request}.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    request: str
-    collection: str
-    image_ids: tuple[str, ...]
-    state: Literal["running", "done"] = "running"
-    started_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    finished_at: datetime | None = None
-    removed: dict[str, int] = Field(
-        default_factory=dict, description="places by kind: results, ledger rows, originals and so on"
-    )
-    learnt_by: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="model version -> pictures that were in its snapshot"
-    )
-    unknown_models: tuple[str, ...] = Field(
-        (), description="versions of the ledger without a list of members"
-    )
-    remains: tuple[str, ...] = Field((), description="what could not be removed, and why")
 
 
 @dataclass(slots=True)
@@ -118,7 +95,8 @@ class Erasure:
             JobCompletion(self._store, self._layout.collection).renew(job_id)
         learnt_by, unknown = self._models(record.image_ids)
         total = Counter(record.removed) + done.removed
-        return self._write(
+        return write_record(
+            self._store,
             record.model_copy(
                 update={
                     "state": "done",
@@ -128,7 +106,7 @@ class Erasure:
                     "unknown_models": unknown,
                     "remains": tuple(sorted(done.remains)),
                 }
-            )
+            ),
         )
 
     def take_out_of(self, key: str, image_ids: Iterable[str]) -> None:
@@ -149,16 +127,14 @@ class Erasure:
                 yield mention
 
     def _begin(self, request: str, image_ids: Sequence[str]) -> ErasureRecord:
-        try:
-            found = ErasureRecord.model_validate_json(self._store.get(self._layout.erasure(request)).data)
-        except ObjectNotFound:
-            found = ErasureRecord(request=request, collection=self._layout.collection, image_ids=())
+        present = read_record(self._store, self._layout.collection, request)
+        found = (
+            present[0]
+            if present
+            else ErasureRecord(request=request, collection=self._layout.collection, image_ids=())
+        )
         ids = tuple(dict.fromkeys((*found.image_ids, *image_ids)))
-        return self._write(found.model_copy(update={"image_ids": ids, "state": "running"}))
-
-    def _write(self, record: ErasureRecord) -> ErasureRecord:
-        self._store.put(self._layout.erasure(record.request), record.model_dump_json(indent=1).encode())
-        return record
+        return write_record(self._store, found.model_copy(update={"image_ids": ids, "state": "running"}))
 
     def _shared(self, seen: set[tuple[str, str]]) -> Iterator[ObjectInfo]:
         """List what may name these pictures beside others, and was not seen in this state yet."""

@@ -4,7 +4,7 @@ No file of a bundle, which stays as it was published and names no picture: an er
 this one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -26,6 +26,13 @@ def exemplars_to_bytes(clusters: Iterable[ClusterEntry]) -> bytes:
 def exemplars_from_bytes(data: bytes) -> Exemplars:
     """Read the file."""
     return _EXEMPLARS.validate_json(data)
+
+
+def exemplars_without(data: bytes, erased: Collection[str]) -> bytes:
+    """Leave pictures out of the file; it is the same, byte for byte, if it has none of them."""
+    found = exemplars_from_bytes(data)
+    rest = {at: tuple(name for name in names if name not in erased) for at, names in found.items()}
+    return data if rest == found else _EXEMPLARS.dump_json(rest, indent=1)
 
 
 def read_exemplars(store: ObjectStore, collection: str, version: str) -> Exemplars:

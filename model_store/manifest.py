@@ -72,6 +72,9 @@ class Manifest(Part):
     snapshot: Snapshot
     metrics: dict[str, float]
     gates: tuple[Gate, ...] = ()
+    floor: dict[str, float] = Field(
+        default_factory=dict, description="best figures of its forebears, since a person overruled the gates"
+    )
     probe_tolerance: float = Field(description="largest allowed difference of a distance or projection")
     files: dict[str, FileEntry]
 

@@ -4,6 +4,7 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 (compare-and-swap). A reader sees the old version or the new, never neither and never half of one.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,8 @@ import structlog
 from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
-from model_store.bundle_files import DECODER, EXEMPLARS, SERVING_FILES
+from model_store.bundle_files import DECODER, EXEMPLARS, REFERENCE, SERVING_FILES
+from model_store.late_erasures import heed_erasures, keep_exemplars
 from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
@@ -55,6 +57,8 @@ class Registry:
     ) -> Target:
         """Store a version for good. It serves nobody until an alias points at it.
 
+        What it would name of pictures erased meanwhile is left out, and their erasures name the version.
+
         Args:
             manifest: of the version.
             files: all that it lists.
@@ -72,14 +76,15 @@ class Registry:
         parts = {self._layout.model(manifest.version, name): files[name] for name in manifest.files}
         if signature is not None:
             parts[self._layout.model(manifest.version, SIGNATURE)] = signature
-        if EXEMPLARS in files:
-            parts[self._layout.exemplars(manifest.version)] = files[EXEMPLARS]
         for outcome in self._store.put_many(parts, create_only=True).values():
             if isinstance(outcome, ShoalError):
                 raise outcome
+        if EXEMPLARS in files:
+            keep_exemplars(self._store, self.collection, manifest.version, files[EXEMPLARS])
         if confirm is not None:
             confirm()
         self._store.put(self._layout.model(manifest.version, MANIFEST), data, create_only=True)
+        heed_erasures(self._store, self.collection, manifest.version, files.get(REFERENCE))
         return Target(version=manifest.version, sha256=sha256(data))
 
     def sign(self, version: str, signer: Signer) -> None:
@@ -161,8 +166,14 @@ class Registry:
 
     def moves(self) -> Iterator[Alias]:
         """List every champion there was, oldest first, each with the reason why it became one."""
+        last = 0
         for info in self._store.list(self._layout.alias_moves()):
-            yield Alias.model_validate_json(self._store.get(info.key).data)
+            alias = Alias.model_validate_json(self._store.get(info.key).data)
+            last = alias.generation
+            yield alias
+        champion = self.alias("champion")
+        if champion is not None and champion.generation > last:  # whoever promoted it died before the note
+            yield champion
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
@@ -229,6 +240,8 @@ class Registry:
         for _ in range(ATTEMPTS):
             found = self._read_alias("champion")
             generation, before = (found[0].generation, found[0]) if found else (0, None)
+            if before is not None:
+                self._note_move(before)
             if expected_generation not in (None, generation):
                 raise PreconditionFailed(
                     f"the champion moved on to generation {generation}: look again before promoting"
@@ -249,9 +262,15 @@ class Registry:
             except PreconditionFailed:
                 continue
             self._note_previous(before)
-            self._store.put(self._layout.alias_move(alias.generation), alias.model_dump_json().encode())
+            self._note_move(alias)
             return alias
         raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
+
+    def _note_move(self, alias: Alias) -> None:
+        """Keep a champion in the history, if whoever promoted it did not come to that."""
+        with contextlib.suppress(PreconditionFailed):
+            key = self._layout.alias_move(alias.generation)
+            self._store.put(key, alias.model_dump_json().encode(), create_only=True)
 
     def _note_previous(self, before: Alias | None) -> None:
         """Show people where rollback goes; the truth is in the champion, so a lost race is no loss."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ROLE: Final = "trainer"
-
-
 try:
     settings = load_settings(Settings)
     schedule = beat_schedule(settings.training)

@@ -4,7 +4,7 @@
 take backfills/{generation}            another works on it -> nothing to do
 days of the ledger, newest first       backfill_plan.py decides
 bulk lane, reclassify                  so many pictures a second; a full queue is waited for
-days that grew meanwhile, once more    what the old model answered until the workers had swapped
+days that grew meanwhile, again        what an older model answered until the workers had swapped
 done; or stopped, when the champion moves or the process ends
 ```
 Going on after a stop costs no second answer but for what is still in the queue: what the champion answered
@@ -37,6 +37,7 @@ from training.progress import Progress
 log = structlog.get_logger(__name__)
 
 PAUSE_S: Final = 1.0  # when the queue is full
+LOOKS: Final = 10  # at most, for what an older model answers meanwhile
 
 
 class BackfillSettings(BaseModel):
@@ -122,16 +123,48 @@ class Backfill:
         plan, started_on = self._plan(champion), f"dt={held.record.started_at:%Y-%m-%d}"
         days = self._days()
         progress.stage("backfill", len(days))
+        looked = set[str]()  # messages of days that may still grow
         for done, day in enumerate(days, start=1):
-            refs = plan.next(self._table(day), self._tombstones.recent())
+            table = self._table(day)
+            refs = plan.next(table, self._tombstones.recent())
             begun = held.record.through
             if begun is None or day.folder < begun or _name(day) >= started_on:
                 self._submit(refs, champion, held, producer)
                 held.write(through=day.folder)
-            progress.advance(done)
-        for day in self._days():  # answered by the old model until the workers had swapped
             if _name(day) >= started_on:
-                self._submit(plan.next(self._table(day), self._tombstones.recent()), champion, held, producer)
+                looked.update(table["message_id"].to_pylist())
+            progress.advance(done)
+        self._look_again(champion, started_on, looked, held, producer)
+
+    def _look_again(
+        self, champion: Alias, since: str, looked: set[str], held: Held, producer: Producer
+    ) -> None:
+        """Submit what an older model answered meanwhile: new pictures, and renewals.
+
+        The latter are rare, as a worker looks at the champion before it renews. One that refuses the champion
+        may answer so again and again, hence the limit.
+        """
+        for look in range(1, LOOKS + 1):
+            late = self._answered_late(champion, since, looked)
+            if not late:
+                return
+            log.info("answered by an older model meanwhile", pictures=len(late), look=look)
+            self._submit(late, champion, held, producer)
+        reason = (
+            f"in each of {LOOKS} looks there were new answers of an older model: which worker refuses it?"
+        )
+        held.write(reason=reason)
+
+    def _answered_late(self, champion: Alias, since: str, looked: set[str]) -> list[ImageRef]:
+        plan, late = self._plan(champion), list[ImageRef]()
+        for day in self._days():
+            if _name(day) < since:
+                continue
+            table = self._table(day)
+            new = [message not in looked for message in table["message_id"].to_pylist()]
+            late += plan.next(table.filter(pa.array(new, pa.bool_())), self._tombstones.recent())
+            looked.update(table["message_id"].to_pylist())
+        return late
 
     def _plan(self, champion: Alias) -> Plan:
         bundle = self._registry.load(champion, "cpu")

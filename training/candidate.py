@@ -16,7 +16,7 @@ import structlog
 
 from model_store.predictor import best_device
 from model_store.registry import Alias, Registry
-from producer.errors import BundleInvalid
+from producer.errors import BundleInvalid, ObjectNotFound
 from training.checkpoint import Checkpoints
 from training.comparison import compare
 from training.corpus import Corpus
@@ -67,7 +67,7 @@ class Candidates:
             BundleInvalid: the finished model does not answer its own probe.
         """
         settings = self._like(champion)
-        predecessor = self._predecessor(champion, corpus, reread)
+        predecessor, obstacle = self._predecessor(champion, corpus, reread)
         trained = train(
             corpus,
             settings,
@@ -82,8 +82,11 @@ class Candidates:
             workdir=workdir,
         )
         comparison = compare(trained, predecessor, corpus, settings) if predecessor else None
-        verdict = decide(trained.quality, comparison, self.settings.promotion)
-        return trained.with_gates(verdict.gates), verdict
+        if predecessor is not None and comparison is None:
+            obstacle = "the champion could see none of the held-out pictures"
+        reason = _not_compared(champion, obstacle) if champion and obstacle else ""
+        verdict = decide(trained.quality, comparison, self.settings.promotion, reason)
+        return trained.with_gates(verdict.gates, comparison.floor if comparison else {}), verdict
 
     def _like(self, champion: Alias | None) -> TrainSettings:
         """Keep the champion's number of clusters, unless the settings name one."""
@@ -92,21 +95,33 @@ class Candidates:
             return self.settings
         try:
             n_clusters = self.registry.manifest(champion.version)[0].n_clusters
-        except BundleInvalid:  # `_predecessor` says so
+        except (BundleInvalid, ObjectNotFound):  # `_predecessor` says so
             return self.settings
         return self.settings.model_copy(
             update={"cluster": cluster.model_copy(update={"n_clusters": n_clusters})}
         )
 
-    def _predecessor(self, champion: Alias | None, corpus: Corpus, reread: Reread) -> Predecessor | None:
-        """Show the champion the corpus; None if there is none to compare with."""
+    def _predecessor(
+        self, champion: Alias | None, corpus: Corpus, reread: Reread
+    ) -> tuple[Predecessor | None, str]:
+        """Show the champion the corpus; None if there is none, or it cannot be read, and then why."""
         if champion is None:
-            return None
+            return None, ""
         self.progress.stage("compare")
         device = best_device(self.settings.fit.device)
         try:
-            return load_predecessor(self.registry, champion, corpus, self.settings.preprocess, reread, device)
-        except BundleInvalid as error:
+            return load_predecessor(
+                self.registry, champion, corpus, self.settings.preprocess, reread, device
+            ), ""
+        except (BundleInvalid, ObjectNotFound) as error:
             log.warning("the champion may not serve, and is not compared", reason=str(error))
             self.progress.note("the champion cannot be compared with: all clusters are new")
-            return None
+            return None, str(error)
+
+
+def _not_compared(champion: Alias, obstacle: str) -> str:
+    return (
+        f"the champion {champion.version} cannot be compared with ({obstacle}), so all cluster ids are new: "
+        "mend it (`shoal models sign` if only the signature is missing) or roll back, and retrain; "
+        "or promote this with --force --reason"
+    )

@@ -28,12 +28,13 @@ from training.run_lease import Watch
 from training.run_record import RunRecord
 from training.runs import Runs
 from training.settings import TrainingSettings
-from training.triggers import Due, Facts, NotDue, due, last_of
+from training.triggers import CLOCKS_DIFFER, Due, Facts, NotDue, due, last_of
 
 log = structlog.get_logger(__name__)
 
 COMPACT_EVERY_S: Final = 3600.0
 GRACE: Final = timedelta(hours=1)  # after midnight, for messages of the day before
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STEPS_PER_WINDOW: Final = 4  # readings of drift while a window passes
 
 
@@ -79,13 +80,16 @@ class Check:
     def decide(self) -> Due | NotDue:
         """Gather what is known, and ask whether a run is due."""
         champion = self._registry.alias("champion")
-        running, last, trained = last_of(list(self._runs.all()))
+        now = datetime.now(UTC)
+        running, last, trained = last_of(list(self._runs.all()), now)
         if champion is None:
             return NotDue("there is no model yet: train the first with `shoal train`")
         since = trained.started_at if trained else self._registry.manifest(champion.version)[0].created_at
+        if since > now + CLOCKS_DIFFER:  # then everything counts, once
+            since = EPOCH
         at_most = self._new.at_most(since)
         facts = Facts(
-            now=datetime.now(UTC),
+            now=now,
             champion=champion.version,
             n_new=at_most if at_most >= self._recount_at else 0,
             n_corpus=None,

@@ -1,6 +1,7 @@
 """How many pictures are new: a cheap count that may be too high, and an exact one for when it matters."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,9 @@ from model_store.object_store import ObjectStore
 from model_store.tombstones import Tombstones
 from producer.errors import ObjectNotFound
 from training.snapshot import COLUMNS, USABLE, distinct, usable
+
+BACKLOG: Final = timedelta(days=7)  # days are of messages, and a message may wait before it is done
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class NewPictures:
@@ -22,11 +26,14 @@ class NewPictures:
         self._counts: dict[str, int] = {}  # by file, which each is read once
 
     def at_most(self, since: datetime) -> int:
-        """Count rows since a moment: a picture that was classified twice or known before counts again."""
+        """Count rows since a moment: a picture that was classified twice or known before counts again.
+
+        What waited for longer than a week is not counted, here.
+        """
         if since != self._since:
             self._since, self._counts = since, {}
         before, self._counts = self._counts, {}
-        for day in self._ledger.days(since=since.date()):
+        for day in self._ledger.days(since=(since - BACKLOG).date() if since > EARLIEST else None):
             files = [*day.compacted[-1:], *day.parts]
             self._counts |= {key: before[key] for key in files if key in before}
             for key in (key for key in files if key not in before):

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import safetensors.numpy
+import structlog
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder
@@ -18,9 +19,12 @@ from model_store.bundle_files import REFERENCE
 from model_store.membership import name_hashes
 from model_store.preprocess import Preprocess
 from model_store.registry import Registry, Target
+from producer.errors import BundleInvalid
 from training.corpus import Corpus
 from training.fit_settings import FitSettings
 from training.room import take
+
+log = structlog.get_logger(__name__)
 
 BATCH: Final = 256
 FAR_QUANTILE: Final = 0.999
@@ -35,7 +39,7 @@ class Predecessor:
     """A champion and its view of a corpus of N pictures."""
 
     bundle: Bundle
-    decoder: Decoder
+    decoder: Decoder | None  # None if that file is lost
     pixels: NDArray[np.uint8]  # (O, S, S, 3), decoded for it; usually mapped
     rows: NDArray[np.intp]  # (M,), ascending: the rows of the corpus that it could see
     own_rows: NDArray[np.intp]  # (M,): where these are in `pixels`
@@ -61,8 +65,9 @@ class Predecessor:
 
     def weights(self, settings: FitSettings) -> tuple[Encoder, Decoder] | None:
         """Give its weights for a successor of the same kind to start from, if that is wanted."""
-        wanted = settings.from_champion and self.is_of(settings)
-        return (self.bundle.predictor.encoder, self.decoder) if wanted else None
+        if self.decoder is None or not (settings.from_champion and self.is_of(settings)):
+            return None
+        return self.bundle.predictor.encoder, self.decoder
 
     def is_of(self, settings: FitSettings) -> bool:
         """Tell whether its recipe and architecture are these."""
@@ -101,7 +106,9 @@ def load_predecessor(
     reread: Reread,
     device: str,
 ) -> Predecessor:
-    """Load the champion and show it the corpus.
+    """Load the champion and show it the corpus; without decoder or reference if they are lost.
+
+    Neither is needed to serve, so the loss may have gone unseen. All else can be compared without them.
 
     Args:
         registry: of the collection.
@@ -118,17 +125,34 @@ def load_predecessor(
     own = corpus if bundle.manifest.preprocess == preprocess else reread(bundle.manifest.preprocess)
     return view(
         bundle,
-        load_decoder(bundle.manifest, registry.decoder(champion.version)),
-        registry.file(champion.version, REFERENCE),
+        _decoder(registry, bundle),
+        _reference(registry, champion.version),
         corpus.names,
         own,
     )
 
 
+def _decoder(registry: Registry, bundle: Bundle) -> Decoder | None:
+    version = bundle.manifest.version
+    try:
+        return load_decoder(bundle.manifest, registry.decoder(version))
+    except BundleInvalid as error:
+        log.warning("the champion's reconstructions are not compared", version=version, reason=str(error))
+        return None
+
+
+def _reference(registry: Registry, version: str) -> bytes | None:
+    try:
+        return registry.file(version, REFERENCE)
+    except BundleInvalid as error:
+        log.warning("what the champion learnt from is not known", version=version, reason=str(error))
+        return None
+
+
 def view(
     bundle: Bundle,
-    decoder: Decoder,
-    reference: bytes,
+    decoder: Decoder | None,
+    reference: bytes | None,
     names: Sequence[str],
     own: Corpus,
 ) -> Predecessor:
@@ -136,8 +160,8 @@ def view(
 
     Args:
         bundle: the champion.
-        decoder: its other half.
-        reference: its `reference.safetensors`.
+        decoder: its other half, if it is there.
+        reference: its `reference.safetensors`; without it no picture is far, and none is known to be learnt.
         names: (N,) of the corpus.
         own: the same pictures decoded for it; some may be missing.
     """
@@ -153,10 +177,7 @@ def view(
         answer = bundle.predict(take(own.pixels, own_rows[start : start + BATCH]))
         nearest[part] = answer.nearest[:, 0]
         score[part] = answer.distances[:, 0] / bundle.clusterer.unknown_distance[answer.nearest[:, 0]]
-    arrays = safetensors.numpy.load(reference)
-    usual = bundle.clusterer.assign(arrays["projections"])
-    usual_score = usual.distances / bundle.clusterer.unknown_distance[usual.indices]
-    far_score = max(1.0, float(np.quantile(usual_score, FAR_QUANTILE, method="higher")))
+    seen, far_score = _remembered(bundle, reference)
     return Predecessor(
         bundle=bundle,
         decoder=decoder,
@@ -166,8 +187,19 @@ def view(
         labels=nearest,
         unknown=score > 1,
         far=score > far_score,
-        seen=np.isin(name_hashes(names), arrays.get("seen", np.zeros(0, np.uint64))),
+        seen=np.isin(name_hashes(names), seen),
     )
+
+
+def _remembered(bundle: Bundle, reference: bytes | None) -> tuple[NDArray[np.uint64], float]:
+    """Give hashes of the names it learnt from, and the score beyond which a picture is far from them."""
+    nothing = np.zeros(0, np.uint64)
+    if reference is None:
+        return nothing, np.inf
+    arrays = safetensors.numpy.load(reference)
+    usual = bundle.clusterer.assign(arrays["projections"])
+    score = usual.distances / bundle.clusterer.unknown_distance[usual.indices]
+    return arrays.get("seen", nothing), max(1.0, float(np.quantile(score, FAR_QUANTILE, method="higher")))
 
 
 def by_hash(names: Sequence[str], salt: str) -> NDArray[np.intp]:

@@ -1,6 +1,8 @@
 """Whether a candidate may take the champion's place: a pure decision, with its reasons in words."""
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +27,9 @@ class PromotionPolicy(BaseModel):
         0.1, ge=0, lt=1, description="a cluster with less than this part of the mean size is a splinter"
     )
     max_moved: float = Field(0.5, ge=0, le=1, description="share of known pictures that may change their id")
+    max_merged: float = Field(
+        0.05, ge=0, le=1, description="share of known pictures whose cluster may go into a larger one"
+    )
     max_unknown: float = Field(
         0.8,
         ge=0,
@@ -41,6 +46,11 @@ class PromotionPolicy(BaseModel):
     )
     min_rank: float = Field(0.6, ge=0, le=1, description="effective rank of embeddings, in the champion's")
     min_spread: float = Field(0.4, ge=0, le=1, description="variance of embeddings, in the champion's")
+    floor_slacks: float = Field(
+        3.0,
+        ge=1,
+        description="so many slacks a figure may lie under the best since a person last overruled the gates",
+    )
     max_latency: float = Field(
         3.0,
         gt=0,
@@ -52,7 +62,7 @@ class PromotionPolicy(BaseModel):
 class Quality:
     """A model, judged on held-out pictures; champion and candidate on the same ones."""
 
-    reconstruction: float  # mean squared error of pixels in [0, 1]
+    reconstruction: float | None  # mean squared error of pixels in [0, 1]; None: its decoder is lost
     silhouette: float
     largest_share: float  # of the pictures it is judged on, or fitted on if that is more
     n_empty: int
@@ -77,6 +87,9 @@ class Comparison:
     moved: float  # share of the anchors whose cluster id changes
     unknown: float  # share of the held-out pictures that the champion does not know
     latency: float  # time of a candidate's predict over the champion's
+    candidate: Quality | None = None  # on the pictures of the champion's figures, where these are other ones
+    merged: float = 0.0  # share of the anchors that are no longer told apart from those of a larger cluster
+    floor: Mapping[str, float] = field(default_factory=dict)  # best figures of all forebears, see floor.py
     same_kind: bool = True  # of recipe and architecture: between others, unexplained variance means nothing
 
 
@@ -94,7 +107,9 @@ class Verdict:
         return "; ".join(failed) if failed else "passed every gate"
 
 
-def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionPolicy) -> Verdict:
+def decide(
+    candidate: Quality, comparison: Comparison | None, policy: PromotionPolicy, obstacle: str = ""
+) -> Verdict:
     """Hold a candidate, whose bundle has already answered its probe, against the policy and the champion.
 
     A figure that is not a number passes no gate.
@@ -103,6 +118,7 @@ def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionP
         candidate: judged on the held-out pictures.
         comparison: with the champion on the same, or None if there is none.
         policy: the limits.
+        obstacle: why the champion that there is cannot be compared with: then only a person may promote.
     """
     gates = [
         _gate("probe", True, "the bundle loads and answers its probe"),
@@ -113,20 +129,18 @@ def decide(candidate: Quality, comparison: Comparison | None, policy: PromotionP
             f"the largest cluster has {candidate.largest_share:.0%}, allowed are {policy.max_share:.0%}",
         ),
     ]
+    if obstacle:
+        gates.append(_gate("compared", False, obstacle))
     if comparison is not None:
-        gates += _beside(candidate, comparison, policy)
+        judged = comparison.candidate or candidate
+        gates += _beside(judged, comparison, policy) + _above(judged, comparison.floor, policy)
     return Verdict(all(gate.passed for gate in gates), tuple(gates))
 
 
 def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> list[Gate]:
     old = comparison.champion
     gates = [
-        _at_most(
-            "reconstruction",
-            "reconstruction error",
-            new.reconstruction,
-            old.reconstruction * (1 + policy.reconstruction_slack),
-        ),
+        _reconstruction(new, old, policy),
         _at_least("silhouette", "silhouette", new.silhouette, old.silhouette - policy.silhouette_slack),
         _at_most(
             "share_growth",
@@ -158,6 +172,12 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
             "moved", "share of pictures that change their cluster id", comparison.moved, policy.max_moved
         ),
         _at_most(
+            "kept_apart",
+            "share of pictures whose cluster was merged into a larger one",
+            comparison.merged,
+            policy.max_merged,
+        ),
+        _at_most(
             "known",
             "share of pictures that the champion does not know",
             comparison.unknown,
@@ -177,6 +197,36 @@ def _beside(new: Quality, comparison: Comparison, policy: PromotionPolicy) -> li
     if old.accuracy is not None and new.accuracy is not None:
         gates.append(_at_least("accuracy", "accuracy", new.accuracy, old.accuracy - policy.accuracy_slack))
     return gates
+
+
+def _above(new: Quality, floor: Mapping[str, float], policy: PromotionPolicy) -> list[Gate]:
+    """Hold it against the best of all forebears: slacks that are let pass night after night add up."""
+    times = policy.floor_slacks
+    limits = {
+        name: best - times * slack if name in ("accuracy", "silhouette") else best * slack**times
+        for name, slack in (
+            ("accuracy", policy.accuracy_slack),
+            ("silhouette", policy.silhouette_slack),
+            ("effective_rank", policy.min_rank),
+            ("spread", policy.min_spread),
+        )
+        if (best := floor.get(name)) is not None
+    }
+    figures = new.as_metrics()
+    return [
+        _at_least(f"floor_{name}", f"{name}, at best {floor[name]:.4g} before,", figures[name], limit)
+        for name, limit in limits.items()
+        if name in figures
+    ]
+
+
+def _reconstruction(new: Quality, old: Quality, policy: PromotionPolicy) -> Gate:
+    name = "reconstruction"
+    if old.reconstruction is None:
+        return _gate(name, True, "the champion's decoder is lost: reconstructions are not compared")
+    limit = old.reconstruction * (1 + policy.reconstruction_slack)
+    found = math.nan if new.reconstruction is None else new.reconstruction
+    return _at_most(name, "reconstruction error", found, limit)
 
 
 def _at_most(name: str, what: str, found: float, limit: float) -> Gate:

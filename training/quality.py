@@ -22,7 +22,7 @@ BATCH = 256
 
 def judge(
     predictor: Predictor,
-    decoder: Decoder,
+    decoder: Decoder | None,
     clusterer: Clusterer,
     pixels: NDArray[np.uint8],
     random_state: int,
@@ -34,7 +34,7 @@ def judge(
 
     Args:
         predictor: the model.
-        decoder: its other half.
+        decoder: its other half; None if it is lost, and reconstructions cannot be judged.
         clusterer: its clusters; its counts tell which are empty, as among few pictures a sound one may be.
         pixels: (M, S, S, 3), not used in training, decoded with the model's own preprocess.
         random_state: for the sample that the silhouette is taken of.
@@ -48,7 +48,9 @@ def judge(
     rank, spread = rank_and_spread(embeddings)
     counts = clusterer.counts
     return Quality(
-        reconstruction=reconstruction_error(embeddings, decoder, pixels, side or pixels.shape[1]),
+        reconstruction=reconstruction_error(embeddings, decoder, pixels, side or pixels.shape[1])
+        if decoder is not None
+        else None,
         silhouette=silhouette(projections, assignment.indices, random_state),
         largest_share=max(float(found.max()), float(counts.max() / max(1, counts.sum()))),
         n_empty=int((counts == 0).sum()),

@@ -16,33 +16,30 @@ if a version was published already, from there. `run_lease.py` tells why no two 
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
-from model_store.bundle_files import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, REFERENCE, ClusterFile
 from model_store.cluster_history import ClusterHistory
 from model_store.cluster_names import ClusterNames, heirs
-from model_store.erasure import Erasure
-from model_store.exemplars import read_exemplars
 from model_store.images import ImageSource
-from model_store.layout import Layout
+from model_store.late_erasures import heed_erasures
 from model_store.object_store import ObjectStore
 from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer, TrustedKeys
-from model_store.tombstones import Tombstones
 from producer.contracts import ImageRef
-from producer.errors import ObjectNotFound, PreconditionFailed, ShoalError
+from producer.errors import BundleInvalid, ObjectNotFound, PreconditionFailed, ShoalError
 from training.candidate import Candidates
 from training.checkpoint import RunCheckpoints
 from training.corpus import Corpus
 from training.progress import Progress
 from training.run_corpus import RunCorpus
-from training.run_lease import RunLease, RunLost
+from training.run_lease import RunLease, RunLost, Stall
 from training.run_progress import RunProgress
-from training.run_record import RunRecord, Trigger, version_of
+from training.run_record import RunRecord, State, Trigger, version_of
 from training.run_report import known_names, report_run
 from training.runs import Runs
 from training.settings import Settings
@@ -62,9 +59,11 @@ class Retraining:
         settings: Settings,
         progress: Progress,
         signer: Signer | None = None,
+        on_stall: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
-        self._runs = Runs(store, collection, settings.training.lease_s)
+        stall = Stall(settings.training.stall_limit_s, on_stall)
+        self._runs = Runs(store, collection, settings.training.lease_s, stall)
         trusted = TrustedKeys(settings.store.trusted_keys)
         self._registry = Registry(store, collection, trusted=trusted, signer=signer)
         self._names = ClusterNames(store, collection)
@@ -93,8 +92,11 @@ class Retraining:
         Raises:
             Exception: as `run`.
         """
-        lease = self._runs.take_up(dead)
+        if dead.version is not None:
+            self._heed_erasures(dead.version)
+        lease = self._runs.take_up(dead, self._became(dead))
         if lease is None:
+            self._clear(dead)
             return None
         log.warning("run is taken up again, its trainer died", slot=dead.slot, attempt=lease.record.attempt)
         return self._hold(lease)
@@ -108,12 +110,40 @@ class Retraining:
                 log.warning("run goes on elsewhere, and ends here", slot=slot, reason=str(error))
                 return None
             except Exception as error:
+                if self._is_carried_out(lease):
+                    return lease.record
                 reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
                 self._fail(lease, reason)
                 raise
-        self._clear(lease)
+        self._clear(record)
         log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
         return record
+
+    def _is_carried_out(self, lease: RunLease) -> bool:
+        """After an error: the store may have done what it was asked, and only its answer was lost.
+
+        If that cannot be known the run is left as it is: whoever takes it up carries its verdict out.
+        """
+        try:
+            became = self._became(lease.record)
+            if became is not None:
+                lease.end(state=became)
+        except ShoalError as error:
+            log.warning("how the run ended is not known", slot=lease.record.slot, reason=str(error))
+            return False
+        if became is not None:
+            self._clear(lease.record)
+        return became is not None
+
+    def _became(self, record: RunRecord) -> State | None:
+        """Tell what the version of a run was made, if its verdict was carried out."""
+        if record.version is None:
+            return None
+        if record.promote:
+            moves = {alias.version for alias in self._registry.moves()}
+            return "promoted" if record.version in moves else None
+        challenger = self._registry.alias("challenger")
+        return "challenger" if challenger is not None and challenger.version == record.version else None
 
     def _fail(self, lease: RunLease, reason: str) -> None:
         try:
@@ -121,12 +151,12 @@ class Retraining:
         except ShoalError as error:  # then its heart stands still, and another trainer takes it up
             log.warning("the run's end could not be recorded", slot=lease.record.slot, reason=str(error))
         else:
-            self._clear(lease)
+            self._clear(lease.record)
 
     def _run(self, lease: RunLease) -> RunRecord:
         if lease.record.version is not None and self._is_published(lease.record.version):
             return self._conclude(lease)  # the trainer died after that
-        pictures = self._pictures(lease)
+        pictures = self._pictures(lease.record)
         refs = pictures.refs()
         if len(refs) < self._training.min_images:
             reason = f"{len(refs)} usable pictures in the ledger, it takes {self._training.min_images}"
@@ -189,19 +219,19 @@ class Retraining:
         )
         return trained
 
-    def _forget_erased(self, version: str) -> None:
-        """Take back what the version names of pictures that were erased while it was trained."""
-        collection = self._registry.collection
-        named = set().union(*read_exemplars(self._store, collection, version).values())
-        erased = named & Tombstones(self._store, collection).now()
-        if erased:
-            Erasure(self._store, collection, {}).take_out_of(Layout(collection).exemplars(version), erased)
+    def _heed_erasures(self, version: str) -> None:
+        """Complete what publishing does for pictures erased meanwhile, if its trainer died before that."""
+        try:
+            reference = self._registry.file(version, REFERENCE)
+        except (ObjectNotFound, BundleInvalid):  # never published
+            reference = None
+        heed_erasures(self._store, self._registry.collection, version, reference)
 
     def _conclude(self, lease: RunLease) -> RunRecord:
         """Carry out the verdict in the record; doing it twice, or two doing it, does it once."""
         record = lease.save()
         _, target = self._registry.manifest(str(record.version))
-        self._forget_erased(target.version)
+        self._heed_erasures(target.version)
         if not record.promote:
             self._registry.set_challenger(target, reason=record.reason)
             return lease.end(state="challenger")
@@ -219,8 +249,7 @@ class Retraining:
                 return lease.end(state="challenger", reason=str(error))
         return lease.end(state="promoted")
 
-    def _pictures(self, lease: RunLease) -> RunCorpus:
-        record = lease.record
+    def _pictures(self, record: RunRecord) -> RunCorpus:
         return RunCorpus(self._store, record.collection, record.slot, self._images, self._settings)
 
     def _is_published(self, version: str) -> bool:
@@ -230,11 +259,10 @@ class Retraining:
             return False
         return True
 
-    def _clear(self, lease: RunLease) -> None:
+    def _clear(self, record: RunRecord) -> None:
         """Remove what only the next attempt would have needed; left behind, it harms nobody."""
-        record = lease.record
         try:
             RunCheckpoints(self._store, record.collection, record.slot, record.attempt, 0).clear()
-            self._pictures(lease).clear()
+            self._pictures(record).clear()
         except ShoalError as error:
             log.warning("what the run kept could not be removed", slot=record.slot, reason=str(error))

@@ -6,6 +6,9 @@ others     an unchanged record, watched for lease_s on one's own monotonic clock
            take up: attempt + 1, by compare-and-swap -> the holder's next write fails: RunLost
 ```
 
+A thread gives the signs of life. It gives none any more once the work has shown no progress for long: a run
+that hangs must not hold up all others.
+
 No two clocks are compared, so a clock that jumps kills no run. A holder that was merely stopped (SIGSTOP, a
 paused machine) finds out at its next write. It writes just before it publishes and again before it promotes.
 What is left is a holder that is paused between that write and the next request to the store:
@@ -17,7 +20,8 @@ What is left is a holder that is paused between that write and the next request 
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
@@ -38,16 +42,34 @@ class RunLost(PermanentError):
     """Another trainer has taken this run up: whoever holds it no longer must not write anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """How long a run may show no progress before its holder gives it up, and what that does besides."""
+
+    limit_s: float
+    then: Callable[[], object] = lambda: None
+
+
 class RunLease:
     """A run that this process holds. A context manager: a thread gives signs of life within it."""
 
-    def __init__(self, store: ObjectStore, key: str, record: RunRecord, etag: str, lease_s: float) -> None:
-        """Hold what was just written as `record`, with this ETag, at `key`."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        key: str,
+        record: RunRecord,
+        etag: str,
+        lease_s: float,
+        stall: "Stall | None" = None,
+    ) -> None:
+        """Hold what was just written as `record`, with this ETag, at `key`; let go of it at a `stall`."""
         self._store = store
         self._key = key
         self._record = record
         self._etag = etag
         self._pause_s = lease_s / BEATS_PER_LEASE
+        self._stall = stall
+        self._progressed_at = time.monotonic()
         self._lost = self._ended = False
         self._writing = threading.Lock()
         self._over = threading.Event()
@@ -66,6 +88,10 @@ class RunLease:
         """
         if self._lost:
             raise RunLost(f"run {self._record.slot} was taken up by another trainer")
+
+    def progressed(self) -> None:
+        """Note that the work goes on."""
+        self._progressed_at = time.monotonic()
 
     def save(self, **changes: object) -> RunRecord:
         """Change the record, and prove by that that the run is still ours.
@@ -124,6 +150,11 @@ class RunLease:
 
     def _live(self) -> None:
         while not self._over.wait(self._pause_s):
+            still_s = time.monotonic() - self._progressed_at
+            if self._stall is not None and still_s > self._stall.limit_s:
+                log.error("this run makes no progress and is given up", slot=self._record.slot)
+                self._stall.then()
+                return
             try:
                 self.save()
             except RunLost:

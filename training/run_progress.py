@@ -13,14 +13,18 @@ class RunProgress:
 
     def stage(self, name: str, total: int | None = None) -> None:
         """See Progress."""
-        self._lease.check()
+        self._go_on()
         self._progress.stage(name, total)
 
     def advance(self, done: int, total: int | None = None) -> None:
         """See Progress."""
-        self._lease.check()
+        self._go_on()
         self._progress.advance(done, total)
 
     def note(self, text: str) -> None:
         """See Progress."""
         self._progress.note(text)
+
+    def _go_on(self) -> None:
+        self._lease.progressed()
+        self._lease.check()

@@ -4,6 +4,7 @@ A run is named for the moment it was due. Two beats that fire for the same momen
 only one of them can create it.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from producer.errors import ConfigurationError
 from training.settings import TrainingSettings
 
 CRON_GRAIN_S: Final = 60.0
+LOOKED_AHEAD: Final = 9  # moments of a cron line
 
 
 def beat_schedule(settings: TrainingSettings) -> dict[str, Mapping[str, Any]]:
@@ -25,12 +27,14 @@ def beat_schedule(settings: TrainingSettings) -> dict[str, Mapping[str, Any]]:
         ConfigurationError: the cron line cannot be read.
     """
     when = schedule(settings.every_s) if settings.every_s is not None else _cron(settings.schedule)
+    expires_s = _shortest_s(when) if isinstance(when, crontab) else settings.every_s
     entries: dict[str, Mapping[str, Any]] = {}
     for collection in settings.collections:
         entries[f"retrain-{collection}"] = {
             "task": RETRAIN,
             "schedule": when,
             "kwargs": {"collection": collection, "trigger": "schedule"},
+            "options": {"expires": expires_s},  # of slots that a trainer missed it does the last
         }
         every_s = settings.triggers.check_every_s
         entries[f"check-{collection}"] = {
@@ -40,6 +44,15 @@ def beat_schedule(settings: TrainingSettings) -> dict[str, Mapping[str, Any]]:
             "options": {"expires": every_s},  # behind a long run they would only queue up
         }
     return entries
+
+
+def _shortest_s(when: crontab) -> float:
+    """Tell how soon after a run the next may be due."""
+    moments = [datetime.now(UTC)]
+    for _ in range(LOOKED_AHEAD):
+        last, wait, _ = when.remaining_delta(moments[-1], tz=UTC)
+        moments.append(last + wait)
+    return min((later - sooner).total_seconds() for sooner, later in itertools.pairwise(moments[1:]))
 
 
 def slot_at(moment_s: float, settings: TrainingSettings) -> str:

@@ -29,6 +29,11 @@ class TrainingSettings(TrainSettings):
         gt=0,
         description="a run that gives no sign of life for this long is taken up by another trainer, once",
     )
+    stall_limit_s: float = Field(
+        7200.0,
+        gt=0,
+        description="a trainer whose run shows no progress for this long ends, with status 75",
+    )
     checkpoint_every_s: float = Field(
         20.0, ge=0, description="between checkpoints of a fit, in the store or, with --out, beside the model"
     )

@@ -1,7 +1,8 @@
 """What a retraining learns from: a deterministic sample of the ledger, read again from the uploads.
 
 ```
-ledger, some columns      the latest row of a picture counts; not erased, may be used, assigned or unknown
+ledger, some columns      the latest submission of a picture counts; not erased, assigned or unknown
+ -> consent                no submission of it, however old, said `allow_training: false`
  -> the same bytes once   by the sha256 that was read
  -> share per uploader    no uploader has more than `max_uploader_share` of what is taken
  -> recent and old        half of the places are for the `recent_days` before the newest picture
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 FETCHED_AT_ONCE: Final = 256
 COLUMNS: Final = (
+    "message_id",
     "image_id",
     "bucket",
     "key",
@@ -45,6 +47,11 @@ COLUMNS: Final = (
     "status",
     "sha256",
     "classified_at",
+)
+NEWEST_LAST: Final = (  # all columns: equal rows only are tied
+    "message_id",
+    "classified_at",
+    *(name for name in COLUMNS if name not in ("message_id", "classified_at", "image_id")),
 )
 REF_COLUMNS: Final = ("image_id", "bucket", "key", "version_id")
 KEPT_COLUMNS: Final = (*REF_COLUMNS, "first_at")
@@ -87,14 +94,17 @@ def choose(ledger: Ledger, erased: Collection[str], max_images: int, settings: S
 def usable(tables: Iterable[pa.Table], erased: Collection[str] = ()) -> pa.Table:
     """Reduce rows of the ledger (`COLUMNS`) to one per picture that may be learnt from.
 
+    A picture that was once submitted with `allow_training: false` is out for good: a message sent before that
+    (a backfill, one that waited long) may be done after it, and must not bring the picture back.
     Gives REF_COLUMNS, `sha256` and `first_at`, in no particular order.
     """
     rows = pa.concat_tables([SCHEMA.empty_table().select(COLUMNS), *tables])
-    newest_last = rows.sort_by([("classified_at", "ascending"), ("allow_training", "descending")])
+    newest_last = rows.sort_by([(name, "ascending") for name in NEWEST_LAST])
     numbered = newest_last.append_column("row", pa.array(np.arange(len(rows))))
-    groups = numbered.group_by("image_id").aggregate([("row", "max"), ("classified_at", "min")])
+    found = [("row", "max"), ("classified_at", "min"), ("allow_training", "min")]
+    groups = numbered.group_by("image_id").aggregate(found)
     latest = newest_last.take(groups["row_max"]).append_column("first_at", groups["classified_at_min"])
-    wanted = pc.and_(latest["allow_training"], pc.is_in(latest["status"], value_set=pa.array(USABLE)))
+    wanted = pc.and_(groups["allow_training_min"], pc.is_in(latest["status"], value_set=pa.array(USABLE)))
     if erased:
         gone = pc.is_in(latest["image_id"], value_set=pa.array(sorted(erased), pa.string()))
         wanted = pc.and_(wanted, pc.invert(gone))

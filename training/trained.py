@@ -1,7 +1,9 @@
 """What a training run leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from model_store.manifest import Gate, Manifest, sha256
 from training.fit import FittedAutoencoder
 from training.identity import Matched
 from training.promotion import Quality
+
+NO_FLOOR: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,10 @@ class Trained:
     matched: Matched  # the clusters' ids and lineage
     moved: float  # share of the anchors whose id changed; 0 without a predecessor
 
-    def with_gates(self, gates: Sequence[Gate]) -> "Trained":
-        """Put the verdict into the manifest."""
-        return replace(self, manifest=self.manifest.model_copy(update={"gates": tuple(gates)}))
+    def with_gates(self, gates: Sequence[Gate], floor: Mapping[str, float] = NO_FLOOR) -> "Trained":
+        """Put the verdict into the manifest, and what it was held against (`floor.py`)."""
+        verdict = {"gates": tuple(gates), "floor": dict(floor)}
+        return replace(self, manifest=self.manifest.model_copy(update=verdict))
 
     def load(self, device: str = "cpu") -> Bundle:
         """Build the model from its files, as a worker would.

@@ -1,6 +1,9 @@
 """The trainer's parts, put together from its settings once per process."""
 
+import os
+import sys
 import threading
+from typing import Final
 
 from model_store.images import ImageSource
 from model_store.registry import Registry
@@ -12,6 +15,8 @@ from training.check import Check
 from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.settings import Settings
+
+HANGS: Final = 75  # as a worker that hangs ends
 
 
 class Trainer:
@@ -36,7 +41,9 @@ class Trainer:
     def retraining(self, collection: str) -> Retraining:
         """Give the retraining of one collection."""
         progress = LoggedProgress()
-        return Retraining(collection, self._store, self._images, self._settings, progress, self._signer)
+        return Retraining(
+            collection, self._store, self._images, self._settings, progress, self._signer, _end_stalled
+        )
 
     def backfill(self, collection: str, stop: threading.Event) -> Backfill:
         """Give the backfill of one collection."""
@@ -57,3 +64,10 @@ class Trainer:
             self._backfills.close()
         for store in self._stores:
             store.close()
+
+
+def _end_stalled() -> None:
+    """End the process, whatever its threads do; its supervisor starts another, which takes the run up."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(HANGS)

@@ -6,12 +6,14 @@ new pictures, or drift; not while a run is at work, not too soon after one, not 
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.drift import Alarm
 from training.run_record import RunRecord
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)  # at most, of hosts that are well
 
 
 class TriggerSettings(BaseModel):
@@ -80,10 +82,17 @@ def due(facts: Facts, settings: TriggerSettings) -> Due | NotDue:
     return NotDue(f"{facts.n_new} new pictures, no drift that a run has not answered")
 
 
-def last_of(records: list[RunRecord]) -> tuple[RunRecord | None, RunRecord | None, RunRecord | None]:
-    """Give a run that is at work, the latest of all, and the latest that gave a model."""
-    in_order = sorted(records, key=lambda record: record.started_at)
-    running = [record for record in in_order if record.state == "running"]
+def last_of(
+    records: list[RunRecord], now: datetime
+) -> tuple[RunRecord | None, RunRecord | None, RunRecord | None]:
+    """Give a run that is at work, the latest of all, and the latest that gave a model.
+
+    A run that begins in the future was begun by a clock that was wrong: until that moment it is the latest of
+    nothing, or no other could follow it.
+    """
+    running = [record for record in records if record.state == "running"]
+    past = (record for record in records if record.started_at <= now + CLOCKS_DIFFER)
+    in_order = sorted(past, key=lambda record: record.started_at)
     trained = [record for record in in_order if record.state in {"promoted", "challenger"}]
     return (*(group[-1] if group else None for group in (running, in_order, trained)),)  # type: ignore[return-value]
 

@@ -58,7 +58,8 @@ class Classifier:
                 last attempt pictures that could not be done get a `failed` result instead.
         """
         taken_at = datetime.now(UTC)
-        model = self.models.get(message.collection, self._settings.model_wait_s)
+        # a renewal by a model that is no longer the champion would be no renewal
+        model = self.models.get(message.collection, self._settings.model_wait_s, latest=message.reclassify)
         last = attempt >= self._settings.max_attempts
         side = model.bundle.manifest.preprocess.input_size
         with self._decoded.held(COPIES * len(message.images) * side * side * 3):

@@ -67,8 +67,13 @@ class ModelCache:
         self._thread = threading.Thread(target=self._keep_current, name="model-cache", daemon=True)
         self._thread.start()
 
-    def get(self, collection: str, timeout_s: float) -> ServedModel:
+    def get(self, collection: str, timeout_s: float, *, latest: bool = False) -> ServedModel:
         """Give the collection's model, waiting for the first one.
+
+        Args:
+            collection: whose.
+            timeout_s: to wait for the first.
+            latest: look at the champion now, and take it up before answering if it has moved.
 
         Raises:
             NoChampion: none within `timeout_s`; says what is waited for.
@@ -77,7 +82,7 @@ class ModelCache:
             new = collection not in self._slots
             slot = self._slots.setdefault(collection, _Slot(time.monotonic()))
             slot.asked_at = time.monotonic()
-        if new:
+        if new or latest:
             self._look(collection, slot)
         with self._changed:
             # one message waits, for whichever collection; more would keep every thread from the others
@@ -136,10 +141,13 @@ class ModelCache:
                 if slot.served is None or slot.served.stamp.generation != alias.generation:
                     try:
                         served = self._load(registry, alias, slot.served)
-                    except BundleInvalid:  # a store that is away for a moment refuses nobody
-                        with self._changed:
-                            slot.refusals += slot.refused != alias.generation
-                            slot.refused = alias.generation
+                    except Exception as error:
+                        # what else happens while it is built, on this device, would happen again at every
+                        # look; a store that is away for a moment refuses nobody
+                        if isinstance(error, BundleInvalid) or not isinstance(error, ShoalError):
+                            with self._changed:
+                                slot.refusals += slot.refused != alias.generation
+                                slot.refused = alias.generation
                         raise
                     with self._changed:
                         slot.served, slot.problem, slot.refused = served, "", None

@@ -103,11 +103,11 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
             uploads=("list", "read"),
             reads=(
                 *("ledger", "models", "aliases", "runs", "exemplars", "backfills", *ERASED),
-                *("clusters.json", "drift.json"),
+                *("clusters.json", "drift.json", "erasures"),
             ),
             writes=(
                 *("ledger", "models", "aliases", "runs", "exemplars", "backfills"),
-                *("clusters.json", "drift.json"),
+                *("clusters.json", "drift.json", "erasures"),
             ),
             removes=("ledger", "runs"),
         ),

@@ -6,7 +6,8 @@ import typer
 
 from console.output import Bars, err, print_json, table
 from console.store import Connection, connection
-from model_store.erasure import Erasure, ErasureRecord
+from model_store.erasure import Erasure
+from model_store.erasure_record import ErasureRecord
 from model_store.mentions import Mention
 from model_store.s3 import S3Store
 

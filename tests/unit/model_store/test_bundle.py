@@ -144,3 +144,27 @@ def test_the_decoder_is_restored(tiny_bundle: TinyBundle) -> None:
     assert all((weights == expected[name]).all() for name, weights in decoder.state_dict().items())
     with pytest.raises(BundleInvalid, match=r"decoder\.safetensors"):
         load_decoder(manifest, files[DECODER] + b"\0")
+
+
+def test_two_centroids_of_one_id_are_refused(tiny_bundle: TinyBundle) -> None:
+    named = json.loads(tiny_bundle[1][CLUSTERS])
+    named["clusters"][1]["id"] = named["clusters"][0]["id"]
+
+    with pytest.raises(BundleInvalid, match=r"clusters\.json of version .* gives two centroids one id"):
+        load(*with_file(tiny_bundle, CLUSTERS, json.dumps(named).encode()))
+
+
+@pytest.mark.parametrize("name", ["pixels", "projections", "distances"])
+def test_a_probe_that_lacks_or_misshapes_an_array_is_invalid(tiny_bundle: TinyBundle, name: str) -> None:
+    whole = probe_of(tiny_bundle)
+    lacking = {key: array for key, array in whole.items() if key != name}
+    for arrays in (lacking, {**whole, name: whole[name][:2]}):
+        with pytest.raises(BundleInvalid, match="cannot answer its probe"):
+            load(*with_file(tiny_bundle, PROBE, safetensors.numpy.save(arrays)))
+
+
+def test_a_decoder_of_another_architecture_is_invalid(tiny_bundle: TinyBundle) -> None:
+    manifest, files = with_file(tiny_bundle, DECODER, safetensors.numpy.save({"x": np.zeros(1)}))
+
+    with pytest.raises(BundleInvalid, match=r"decoder\.safetensors of version .* cannot be built"):
+        load_decoder(manifest, files[DECODER])

@@ -167,3 +167,12 @@ def test_inheriting_twice_writes_once(names: ClusterNames) -> None:
     first = names.inherit([Heir("c_x", "c_a", takes_name=True)])
 
     assert names.inherit([Heir("c_x", "c_a", takes_name=True)]).etag == first.etag
+
+
+def test_a_cluster_does_not_inherit_that_it_is_shown_as_itself(names: ClusterNames) -> None:
+    names.name("c_a", "invoices")
+    names.merge("c_a", "c_x")  # c_x is of a challenger, merged of c_a and c_b
+
+    state = names.inherit([Heir("c_x", "c_a", takes_name=True), Heir("c_x", "c_b", takes_name=True)])
+
+    assert state.merges == {"c_a": "c_x"}

@@ -7,7 +7,8 @@ from safetensors.numpy import save
 
 from model_store.bundle_files import EXEMPLARS, REFERENCE, listed
 from model_store.dead_letters import DeadLetters
-from model_store.erasure import Erasure, ErasureRecord
+from model_store.erasure import Erasure
+from model_store.erasure_record import ErasureRecord
 from model_store.job_part import part_of
 from model_store.job_parts import JobParts
 from model_store.layout import Layout

@@ -246,3 +246,18 @@ def test_an_alias_that_cannot_be_read_is_said_so(store: MemoryStore, registry: R
 
     with pytest.raises(BundleInvalid, match=r"aliases/champion\.json cannot be read"):
         registry.current()
+
+
+def test_a_champion_whose_promoter_died_before_the_note_is_in_the_history_all_the_same(
+    store: MemoryStore, registry: Registry, publish: Publish
+) -> None:
+    for number in (1, 2, 3):
+        publish(f"v{number}")
+        registry.promote(f"v{number}", reason=f"reason {number}")
+        store.delete(LAYOUT.alias_move(number))
+
+    assert [(alias.generation, alias.reason) for alias in registry.moves()] == [
+        (1, "reason 1"),
+        (2, "reason 2"),
+        (3, "reason 3"),
+    ]

@@ -33,11 +33,13 @@ class Post:
         self.refs: list[ImageRef] = []
         self.how: list[Mapping[str, object]] = []
         self.on_submit: Callable[[], None] = lambda: None
+        self.answer: Callable[[str, int], None] = lambda _id, _nth: None
 
     def submit(self, ref: ImageRef, **how: object) -> None:
         self.on_submit()
         self.refs.append(ref)
         self.how.append(how)
+        self.answer(ref.image_id, len(self.refs))
 
     def flush(self) -> None:
         return
@@ -95,6 +97,21 @@ class Place:
         results = [Result.model_validate({"image_id": i, **fields}) for i in image_ids]
         where = self.clusterer.centroids[index] if projection is None else projection
         Ledger(self.store, "default").append(message_id, refs, results, [where] * len(refs))
+
+    def renewed(self, image_id: str, *, old: bool) -> None:
+        """Have a renewal answered now: by the champion, or by the model before it."""
+        message_id, generation = new_ulid(), 1 if old else 2
+        fields = {
+            "image_id": image_id,
+            "collection": "default",
+            "status": "assigned",
+            "message_id": message_id,
+            "cluster": Cluster(id="c_0000", index=0),
+            "model": ModelStamp(version=f"v{generation}", sha256="0", generation=generation),
+        }
+        ref = ImageRef(image_id=image_id, bucket="uploads", key=f"{image_id}.png")
+        where = [self.clusterer.centroids[0]]
+        Ledger(self.store, "default").append(message_id, [ref], [Result.model_validate(fields)], where)
 
     def work(self, images_per_s: float = 1e6) -> Backfill:
         settings = BackfillSettings(images_per_s=images_per_s)
@@ -302,3 +319,28 @@ def test_of_two_processes_one_works_and_takes_over_only_what_is_silent(
     assert found is not None
     assert found[0].submitted == 2
     assert [info.key for info in store.list()] == [Layout("default").backfill(2)]
+
+
+def test_renewals_that_an_older_model_answered_are_submitted_again(place: Place) -> None:
+    """The first 40 messages are answered at once by a worker that has not taken the champion up."""
+    place.answered(*(f"img_{n}" for n in range(100)))
+    place.publish_other_encoder()
+    place.post.answer = lambda image_id, nth: place.renewed(image_id, old=nth <= 40)
+
+    record = place.run()
+
+    assert record is not None
+    assert (record.state, record.submitted) == ("done", 140)
+    assert place.work().outlook(Silent()).submit == 0
+
+
+def test_a_worker_that_refuses_the_champion_does_not_keep_a_backfill_for_ever(place: Place) -> None:
+    place.answered("a")
+    place.publish_other_encoder()
+    place.post.answer = lambda image_id, _: place.renewed(image_id, old=True)
+
+    record = place.run()
+
+    assert record is not None
+    assert (record.state, record.submitted) == ("done", 1 + backfill.LOOKS)
+    assert "older model has answered" in record.reason

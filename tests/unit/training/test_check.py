@@ -70,6 +70,7 @@ def classified(store: MemoryStore) -> Callable[..., None]:
         n: int,
         *,
         days_ago: float = 0,
+        done_days_ago: float | None = None,
         cluster: int | None = None,
         status: str = "assigned",
         sha256: str = "",
@@ -86,7 +87,9 @@ def classified(store: MemoryStore) -> Callable[..., None]:
                     "status": status,
                     "message_id": message_id,
                     "model": ModelStamp(version=version, sha256="0", generation=1),
-                    "classified_at": at,
+                    "classified_at": at
+                    if done_days_ago is None
+                    else NOW - timedelta(days=done_days_ago - 0.01),
                     "input": {
                         "etag": None,
                         "sha256": sha256 or ref.image_id,
@@ -247,3 +250,53 @@ def test_finished_days_are_compacted_and_counted_once(
     assert names == ["day-00000001.parquet"]
     assert manifest.created_at > NOW - timedelta(days=3)
     assert sum(len(table) for table in Ledger(store, "default").tables(["image_id"])) == 27
+
+
+def test_after_a_run_begun_by_a_clock_that_was_ahead_new_pictures_start_runs_again(
+    store: MemoryStore, classified: Callable[..., None]
+) -> None:
+    retraining = Recorded(store)
+    lease = retraining.runs.begin("ahead")
+    assert lease is not None
+    lease.end(state="promoted", started_at=NOW + timedelta(days=365))
+    classified("new", 30)
+    looked = check(store, retraining)
+
+    first = looked.run()
+    slots = [slot for slot, _, _ in retraining.asked]
+
+    assert first is not None
+    assert first.state == "promoted"
+    assert slots == ["after-none"]
+    assert isinstance(looked.decide(), NotDue)
+
+
+def test_a_champion_made_by_a_clock_that_was_ahead_lets_everything_count_once(
+    store: MemoryStore, classified: Callable[..., None], tiny_bundle: TinyBundle
+) -> None:
+    manifest, files = tiny_bundle
+    registry = Registry(store, "default")
+    ahead = {"created_at": NOW + timedelta(days=365), "version": "20270101-000000-ahead0"}
+    registry.publish(manifest.model_copy(update=ahead), files)
+    registry.promote("20270101-000000-ahead0")
+    classified("new", 30, days_ago=1)
+
+    assert check(store, Recorded(store)).run() is not None
+
+
+def test_a_backlog_over_midnight_counts_though_its_messages_are_of_the_day_before(
+    store: MemoryStore, classified: Callable[..., None]
+) -> None:
+    classified("late", 30, days_ago=3, done_days_ago=0)
+
+    assert check(store, Recorded(store)).run() is not None
+
+
+def test_a_record_that_cannot_be_read_stops_no_check(
+    store: MemoryStore, classified: Callable[..., None]
+) -> None:
+    for slot, data in (("cut", b'{"slot": "cu'), ("newer", b'{"slot": "newer", "state": "paused"}')):
+        store.put(Layout("default").run(slot), data)
+    classified("new", 30)
+
+    assert check(store, Recorded(store)).run() is not None

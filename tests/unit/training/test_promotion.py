@@ -1,7 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from model_store.manifest import Gate, Manifest
+from tests.tiny_model import make_tiny_bundle
+from training.comparison import merged_share
+from training.floor import floor_under
 from training.promotion import Comparison, PromotionPolicy, Quality, Verdict, decide
 
 POLICY = PromotionPolicy(reconstruction_slack=0.1, silhouette_slack=0.05, max_share=0.6, max_moved=0.5)
@@ -35,7 +40,7 @@ def test_an_equal_candidate_is_promoted_past_every_gate() -> None:
 
     assert verdict.promote
     assert verdict.reason == "passed every gate"
-    assert len({gate.name for gate in verdict.gates}) == len(verdict.gates) == 16
+    assert len({gate.name for gate in verdict.gates}) == len(verdict.gates) == 17
 
 
 @pytest.mark.parametrize(
@@ -147,3 +152,85 @@ def test_a_policy_cannot_be_negative_or_mistyped() -> None:
 def test_quality_is_kept_as_plain_figures() -> None:
     assert CHAMPION.as_metrics()["n_empty"] == 0.0
     assert "accuracy" not in replace(CHAMPION, accuracy=None).as_metrics()
+
+
+def test_clusters_that_are_no_longer_told_apart_refuse() -> None:
+    found = decide(CHAMPION, replace(ALIKE, merged=0.1), POLICY)
+
+    assert [gate.name for gate in found.gates if not gate.passed] == ["kept_apart"]
+    assert "whose cluster was merged into a larger one 0.1, at most 0.05" in found.reason
+
+
+def test_beside_the_champion_the_figures_on_its_own_pictures_count() -> None:
+    """What is well on the flood that it learnt from, and worse on what the champion knew, is refused."""
+    worse = replace(CHAMPION, silhouette=0.1)
+
+    assert not decide(CHAMPION, replace(ALIKE, candidate=worse), POLICY).promote
+    assert decide(worse, replace(ALIKE, candidate=CHAMPION), POLICY).promote
+
+
+def test_a_missing_decoder_of_the_champion_refuses_nobody_and_is_said() -> None:
+    champion = replace(CHAMPION, reconstruction=None)
+
+    found = decide(CHAMPION, replace(ALIKE, champion=champion), POLICY)
+
+    assert found.promote
+    assert any("decoder is lost" in gate.reason for gate in found.gates)
+
+
+def manifest(quality: Quality, **fields: object) -> Manifest:
+    """Describe a champion of this quality."""
+    whole, _ = make_tiny_bundle()
+    return whole.model_copy(update={"metrics": quality.as_metrics(), **fields})
+
+
+def test_slacks_of_many_nights_do_not_add_up() -> None:
+    """Each night a little worse than the night before, within each slack."""
+    champion, promoted = manifest(CHAMPION), 0
+    quality = CHAMPION
+    for _ in range(14):
+        floor = floor_under(champion)
+        worse = replace(
+            quality,
+            silhouette=quality.silhouette - 0.049,
+            accuracy=(quality.accuracy or 0) - 0.019,
+            effective_rank=max(1, quality.effective_rank * 0.62),
+            spread=quality.spread * 0.42,
+        )
+        found = decide(worse, replace(ALIKE, champion=quality, floor=floor), POLICY)
+        if not found.promote:
+            assert {gate.name for gate in found.gates if not gate.passed} <= {
+                f"floor_{name}" for name in floor
+            }
+            break
+        champion, quality = manifest(worse, gates=found.gates, floor=floor), worse
+        promoted += 1
+
+    assert 1 <= promoted <= 3
+
+
+def test_only_what_a_person_promoted_against_the_gates_lowers_the_floor() -> None:
+    low, failed = replace(CHAMPION, accuracy=0.5), Gate(name="accuracy", passed=False, reason="")
+    before = {"accuracy": 0.8, "silhouette": 0.4}
+
+    assert floor_under(manifest(low, floor=before))["accuracy"] == 0.8
+    assert floor_under(manifest(low, floor=before))["silhouette"] == 0.4
+    assert floor_under(manifest(low, floor=before, gates=(failed,)))["accuracy"] == 0.5
+
+
+def test_of_another_kind_of_model_only_the_accuracy_has_a_floor() -> None:
+    assert set(floor_under(manifest(CHAMPION), same_kind=False)) == {"accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        ([0, 0, 1, 1], [1, 1, 0, 0], 0),
+        ([0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 1], 2 / 6),
+        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1], 0),  # half is no majority
+        ([0, 1, 2], [0, 0, 0], 2 / 3),
+        ([], [], 0),
+    ],
+)
+def test_the_share_that_was_merged(before: list[int], after: list[int], share: float) -> None:
+    assert merged_share(np.array(before, np.int64), np.array(after, np.int64)) == pytest.approx(share)

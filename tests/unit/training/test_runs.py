@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +10,9 @@ from model_store.manifest import Gate
 from model_store.object_store import MemoryStore
 from producer.errors import InvalidReference, ObjectNotFound, StoreUnavailable
 from tests.racing import RACERS, race
-from training.run_lease import RunLease, RunLost, Watch
+from training.progress import Silent
+from training.run_lease import RunLease, RunLost, Stall, Watch
+from training.run_progress import RunProgress
 from training.run_record import RunRecord
 from training.runs import Runs
 
@@ -231,3 +235,31 @@ def test_a_record_of_the_first_version_or_with_a_later_field_can_be_read(store: 
     store.put(Layout("default").run(SLOT), json.dumps(old).encode())
 
     assert Runs(store, "default").get(SLOT).attempt == 1
+
+
+def test_a_run_that_makes_no_progress_gives_no_more_signs_of_life(store: MemoryStore) -> None:
+    given_up = threading.Event()
+    runs = Runs(store, "default", lease_s=0.04, stall=Stall(0.2, given_up.set))
+
+    with begun(runs) as lease:
+        assert given_up.wait(20)
+        before = runs.get(SLOT)
+        time.sleep(0.1)
+
+        assert runs.get(SLOT) == before
+        assert Runs(store, "default").take_up(before) is not None
+        with pytest.raises(RunLost):
+            lease.save()
+
+
+def test_a_run_that_goes_on_is_not_given_up(store: MemoryStore) -> None:
+    given_up = threading.Event()
+    runs = Runs(store, "default", lease_s=0.04, stall=Stall(10, given_up.set))
+
+    with begun(runs) as lease:
+        progress = RunProgress(Silent(), lease)
+        lease._progressed_at -= 9  # the limit is near
+        progress.advance(1)
+
+        assert time.monotonic() - lease._progressed_at < 5
+    assert not given_up.is_set()

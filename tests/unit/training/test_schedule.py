@@ -55,6 +55,22 @@ def test_an_interval_goes_before_the_cron_line() -> None:
     assert entry["schedule"] == schedule(30)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "expires_s"),
+    [
+        ({"every_s": 600}, 600),
+        ({"schedule": "0 3 * * *"}, 86_400),
+        ({"schedule": "*/15 * * * *"}, 900),
+        ({"schedule": "0 3,4 * * *"}, 3600),
+        ({"schedule": "30 2 * * sun"}, 7 * 86_400),
+    ],
+)
+def test_runs_that_a_trainer_misses_do_not_queue_up(chosen: dict[str, object], expires_s: float) -> None:
+    entry = beat_schedule(settings(**chosen))["retrain-default"]
+
+    assert entry["options"] == {"expires": expires_s}
+
+
 def test_checks_that_wait_behind_a_long_run_expire() -> None:
     entry = beat_schedule(settings(triggers={"check_every_s": 7}))["check-default"]
 

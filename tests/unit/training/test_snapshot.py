@@ -31,9 +31,11 @@ def row(
     key: str = "k",
     allow_training: bool = True,
     sha256: str | None = None,
+    message_id: str | None = None,
 ) -> dict[str, object]:
     """Make a row of the ledger, classified `at` days after the start."""
     return {
+        "message_id": message_id,
         "image_id": image_id,
         "bucket": "uploads",
         "key": key,
@@ -124,6 +126,25 @@ def test_of_two_rows_of_one_moment_the_one_that_forbids_training_counts() -> Non
     rows = [row("img", allow_training=False), row("img")]
 
     assert chosen(rows) == chosen(rows[::-1]) == []
+
+
+def test_once_forbidden_a_picture_stays_out_whatever_is_done_or_submitted_after_it() -> None:
+    forbidden = row("img", at=2, allow_training=False, message_id="02")
+
+    for late in (row("img", at=3, message_id="01"), row("img", at=4, message_id="03")):
+        assert chosen([row("img", at=1, message_id="00"), forbidden, late]) == []
+
+
+def test_an_older_submission_that_is_done_late_does_not_bring_its_key_back() -> None:
+    rows = [row("img", at=2, key="new", message_id="02"), row("img", at=3, key="old", message_id="01")]
+
+    assert [found.key for found in chosen(rows)] == ["new"]
+
+
+def test_rows_that_differ_in_anything_are_never_tied() -> None:
+    rows = [row("img", key="a", sha256="1"), row("img", key="b"), row("img", key="a", sha256="2")]
+
+    assert chosen(rows) == chosen(rows[::-1]) == chosen([rows[1], rows[0], rows[2]])
 
 
 def test_a_picture_that_was_rejected_last_is_left_out_and_one_that_recovered_is_not() -> None:

@@ -103,8 +103,15 @@ def test_all_who_see_the_same_past_name_the_same_run_whatever_asks_for_it() -> N
 def test_the_latest_runs_are_found_by_their_start() -> None:
     records = [run(1, "failed", "c"), run(3, "promoted", "a"), run(2, "challenger", "b")]
 
-    running, last, trained = last_of(records)
+    running, last, trained = last_of(records, NOW)
 
     assert (running, last and last.slot, trained and trained.slot) == (None, "c", "b")
-    assert last_of([]) == (None, None, None)
-    assert last_of([run(1, "running", "r")])[0] is not None
+    assert last_of([], NOW) == (None, None, None)
+    assert last_of([run(1, "running", "r")], NOW)[0] is not None
+
+
+def test_a_run_begun_by_a_clock_that_was_ahead_holds_up_none_but_while_it_is_at_work() -> None:
+    ahead, before = run(-24 * 365, "promoted", "ahead"), run(30, "promoted", "before")
+
+    assert last_of([before, ahead], NOW) == (None, before, before)
+    assert last_of([run(-24, "running", "r"), before], NOW)[0] is not None

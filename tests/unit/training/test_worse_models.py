@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from model_store.bundle import load_decoder
+from model_store.bundle_files import DECODER, REFERENCE
 from tests.unit.training.drawn_kinds import pictures, seen_by, settings
 from tests.unit.training.spoilt_models import (
     Spoil,
@@ -22,6 +24,7 @@ from tests.unit.training.spoilt_models import (
 from training.cluster import ClusterSettings, fit_clusterer
 from training.comparison import compare
 from training.corpus import Corpus
+from training.predecessor import view
 from training.progress import Silent
 from training.promotion import PromotionPolicy, Verdict, decide
 from training.train import Trained, train
@@ -76,6 +79,24 @@ def test_a_model_that_learned_from_something_else_is_not_promoted(
     verdict = held_against(champion, corpus, chosen)
 
     assert not verdict.promote
+
+
+def test_a_flood_that_is_held_out_too_does_not_judge_itself(champion: Trained) -> None:
+    """Half of the corpus, and of the held-out pictures, is new noise: two kinds lose a cluster to it."""
+    flood = np.random.default_rng(0).integers(0, 256, CLEAN.pixels.shape, dtype=np.uint8)
+    names = (*CLEAN.names, *(f"flood-{n}" for n in range(len(flood))))
+    corpus = Corpus(np.concatenate([CLEAN.pixels, flood]), names, digest="f" * 64)
+    bundle = champion.load()
+    decoder = load_decoder(bundle.manifest, champion.files[DECODER])
+    predecessor = view(bundle, decoder, champion.files[REFERENCE], names, corpus)
+    chosen = settings(1, steps=120)
+
+    candidate = train(corpus, chosen, Silent(), source="npy", predecessor=predecessor)
+    compared = compare(candidate, predecessor, corpus, chosen)
+
+    assert compared is not None
+    verdict = decide(candidate.quality, compared, PromotionPolicy())
+    assert "kept_apart" in {gate.name for gate in verdict.gates if not gate.passed}
 
 
 @pytest.mark.parametrize(

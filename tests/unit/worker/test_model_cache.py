@@ -195,3 +195,39 @@ def test_collections_without_a_model_that_nobody_asks_for_are_forgotten(
     eventually(lambda: list(shop.cache._slots) == ["default"])
 
     assert shop.version() == "v1"
+
+
+def test_who_asks_for_the_latest_gets_a_champion_that_moved_a_moment_ago(shop: Shop) -> None:
+    shop.serve("v1")
+    assert shop.version() == "v1"
+    shop.cache.close()  # nobody else looks
+    shop.serve("v2")
+
+    assert shop.version() == "v1"
+    assert shop.cache.get("default", 5, latest=True).stamp.version == "v2"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyError("pixels")])
+def test_whatever_goes_wrong_while_a_champion_is_built_is_a_refusal_and_is_not_tried_at_every_look(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    shop.serve("v1")
+    assert shop.version() == "v1"
+    loads = 0
+
+    def fail(*_: object) -> None:
+        nonlocal loads
+        loads += 1
+        raise error
+
+    monkeypatch.setattr(Registry, "load", fail)
+    shop.serve("v2")
+    slot = shop.cache._slots["default"]
+    eventually(lambda: bool(shop.cache.refused()))
+    for _ in range(5):
+        shop.cache._look("default", slot)
+
+    assert loads == 1
+    assert shop.cache.refused()["default"].total == 1
+    assert type(error).__name__ in shop.cache.refused()["default"].reason
+    assert shop.version() == "v1"
