@@ -10,7 +10,13 @@ from training.backfill_record import BackfillRecord
 from training.runs import Runs
 
 KINDS = ("invoices", "cats", "streets")
-LOOP = {**ON_VOLUME, "SHOAL_TRAINING__BACKFILL__AUTOMATIC": "true"}
+LOOP = {
+    **{
+        name: value for name, value in ON_VOLUME.items() if "__PROMOTION__" not in name
+    },  # the gates as they are
+    "SHOAL_TRAINING__PROMOTION__MAX_LATENCY": "100",  # but for the time, on a busy machine
+    "SHOAL_TRAINING__BACKFILL__AUTOMATIC": "true",
+}
 
 
 def named(platform: Platform, refs: list[ImageRef]) -> list[str | None]:
