@@ -53,8 +53,8 @@ CASES = (
     Case("wrong preprocess: cropped, BGR", spoil=ways.cropped_and_bgr),
     Case("one picture as 80 %", spoil=ways.one_picture),
     Case("embedding collapsed to a point", step="fit_autoencoder", change=ways.to_a_point),
-    Case("two clusters on one spot", step="fit_clusterer", change=ways.two_on_one_spot),
-    Case("5 far outliers take a centroid", step="fit_clusterer", change=ways.one_for_outliers),
+    Case("two clusters on one spot", step="fit_any", change=ways.two_on_one_spot),
+    Case("5 far outliers take a centroid", step="fit_any", change=ways.one_for_outliers),
 )
 
 

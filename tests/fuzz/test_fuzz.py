@@ -100,7 +100,7 @@ def test_the_harness_sees_a_crash_a_hang_an_exception_and_a_memory_hog(data: byt
 
 def test_a_limit_taken_away_is_noticed() -> None:
     unguarded = OPTIONS.model_copy(
-        update={"limits": DecodeLimits(max_scans=10_000), "cpu_s": 1.0, "memory_bytes": 256 << 20}
+        update={"limits": DecodeLimits(max_scans=10_000), "cpu_s": 1.0, "memory_bytes": 160 << 20}
     )
     campaign = Campaign(unguarded, MAX_PEAK_BYTES)
 

@@ -75,7 +75,7 @@ def one_for_outliers(clusterer: Clusterer) -> Clusterer:
 
 @contextmanager
 def spoilt(step: str, change: Callable[..., object] | None) -> Iterator[None]:
-    """Let what a step of training gives be changed: `fit_autoencoder` or `fit_clusterer`."""
+    """Let what a step of training gives be changed: `fit_autoencoder` or `fit_any`."""
     if change is None:
         yield
         return

@@ -343,4 +343,4 @@ def test_a_worker_that_refuses_the_champion_does_not_keep_a_backfill_for_ever(pl
 
     assert record is not None
     assert (record.state, record.submitted) == ("done", 1 + backfill.LOOKS)
-    assert "older model has answered" in record.reason
+    assert "answers of an older model" in record.reason

@@ -103,7 +103,7 @@ def test_a_flood_that_is_held_out_too_does_not_judge_itself(champion: Trained) -
     ("step", "change", "gate"),
     [
         ("fit_autoencoder", to_a_point, "spread"),
-        ("fit_clusterer", two_on_one_spot, "separation"),
+        ("fit_any", two_on_one_spot, "separation"),
     ],
 )
 def test_a_collapse_is_seen_by_the_gate_that_is_there_for_it(
