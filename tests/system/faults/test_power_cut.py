@@ -6,10 +6,8 @@ The disk that forgets is `power_cut.c`. That it forgets is shown by the same cut
 import contextlib
 import dataclasses
 import itertools
-import json
 import shutil
 import subprocess
-from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,8 @@ import redis
 from console.ports import choose_ports
 from console.valkey import broker_url, valkey_config, valkey_server
 from producer import ImageRef, Producer
+from producer.broker import CLASSIFY
+from producer.envelope import read
 from producer.errors import BrokerUnavailable
 from producer.settings import ProducerSettings
 from tests.system.faults.report import LONG, FaultReport
@@ -66,9 +66,9 @@ class Crowd:
 
 def waiting(url: str) -> set[str]:
     """Ids of the pictures in the lane."""
-    with contextlib.closing(redis.Redis.from_url(url)) as client:
-        bodies = [b64decode(json.loads(raw)["body"]) for raw in client.lrange("interactive", 0, -1)]
-    return {image["image_id"] for body in bodies for image in json.loads(body)[1]["images"]}
+    with contextlib.closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+        letters = [read(str(raw).encode(), (CLASSIFY,)) for raw in client.lrange("interactive", 0, -1)]
+    return {image["image_id"] for letter in letters for image in letter.fields["images"]}
 
 
 @pytest.mark.parametrize("appendfsync", ["always", "everysec"])
