@@ -51,7 +51,7 @@ class Shell:
         with pytest.raises(SystemExit) as caught:
             main()
         said = self._capsys.readouterr()
-        assert (caught.value.code or 0) == status, said.err
+        assert (caught.value.code or 0) == status, said.err + said.out
         return said.out if status == 0 else said.err.replace("\n", " ")
 
     def json(self, *arguments: str) -> list[dict[str, object]]:
@@ -193,7 +193,6 @@ def test_a_report_is_drawn_once_kept_and_drawn_anew_without_a_picture_that_was_e
 
     shell.run("erase", shown)
 
-    shell.run("erase", "--verify", shown)
     (third,) = shell.json("models", "report", "--out", "third")
     assert third["made_anew"] is True
     anew = (tmp_path / "third" / "report.html").read_text()
