@@ -171,6 +171,7 @@ class Retraining:
             trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
             self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
             ended = self._conclude(lease)
+            self._clear(ended)
             # it has ended: nothing waits for its report, and nothing fails with it
             report_run(self._store, ended, trained, corpus, self._training, known_names(self._names))
         return ended
