@@ -121,7 +121,7 @@ def test_two_workers_share_a_backlog(platform: Platform, client: "redis.Redis") 
         wait_until(lambda: sum(shares(workers)) >= 100, 60, "the last line of their logs")
         least = min(shares(workers))
     assert least >= 25  # about 50
-    each = WorkerSettings().threads + 1  # in work, and the one that is handed on just now
+    each = 2 * WorkerSettings().threads  # in work, and what is handed on or acknowledged just now
     assert held <= 2 * each  # else who starts later finds nothing to do
     settled(report, load)
 
