@@ -115,7 +115,6 @@ class Retraining:
                 reason = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
                 self._fail(lease, reason)
                 raise
-        self._clear(record)
         log.info("run ended", slot=slot, state=record.state, reason=record.reason, version=record.version)
         return record
 
@@ -127,12 +126,10 @@ class Retraining:
         try:
             became = self._became(lease.record)
             if became is not None:
-                lease.end(state=became)
+                self._end(lease, state=became)
         except ShoalError as error:
             log.warning("how the run ended is not known", slot=lease.record.slot, reason=str(error))
             return False
-        if became is not None:
-            self._clear(lease.record)
         return became is not None
 
     def _became(self, record: RunRecord) -> State | None:
@@ -147,11 +144,9 @@ class Retraining:
 
     def _fail(self, lease: RunLease, reason: str) -> None:
         try:
-            lease.end(state="failed", reason=reason)
+            self._end(lease, state="failed", reason=reason)
         except ShoalError as error:  # then its heart stands still, and another trainer takes it up
             log.warning("the run's end could not be recorded", slot=lease.record.slot, reason=str(error))
-        else:
-            self._clear(lease.record)
 
     def _run(self, lease: RunLease) -> RunRecord:
         if lease.record.version is not None and self._is_published(lease.record.version):
@@ -160,18 +155,17 @@ class Retraining:
         refs = pictures.refs()
         if len(refs) < self._training.min_images:
             reason = f"{len(refs)} usable pictures in the ledger, it takes {self._training.min_images}"
-            return lease.end(state="skipped", reason=reason, n_images=len(refs))
+            return self._end(lease, state="skipped", reason=reason, n_images=len(refs))
         champion = self._registry.alias("champion")
         progress = RunProgress(self._progress, lease)
         with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
             corpus = pictures.read(refs, self._training.preprocess, Path(workdir, "candidate"), progress)
             if len(corpus) < self._training.min_images:
                 reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
-                return lease.end(state="skipped", reason=reason, n_images=len(corpus))
+                return self._end(lease, state="skipped", reason=reason, n_images=len(corpus))
             trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
             self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
             ended = self._conclude(lease)
-            self._clear(ended)
             # it has ended: nothing waits for its report, and nothing fails with it
             report_run(self._store, ended, trained, corpus, self._training, known_names(self._names))
         return ended
@@ -235,7 +229,7 @@ class Retraining:
         self._heed_erasures(target.version)
         if not record.promote:
             self._registry.set_challenger(target, reason=record.reason)
-            return lease.end(state="challenger")
+            return self._end(lease, state="challenger")
         clusters = ClusterFile.from_bytes(self._registry.file(target.version, CLUSTERS)).clusters
         self._names.inherit(heirs(clusters))
         try:
@@ -247,8 +241,8 @@ class Retraining:
             before = champion.previous.version if champion.previous else None
             if target.version not in (champion.version, before):  # else an earlier attempt has promoted it
                 self._registry.set_challenger(target, reason=str(error))
-                return lease.end(state="challenger", reason=str(error))
-        return lease.end(state="promoted")
+                return self._end(lease, state="challenger", reason=str(error))
+        return self._end(lease, state="promoted")
 
     def _pictures(self, record: RunRecord) -> RunCorpus:
         return RunCorpus(self._store, record.collection, record.slot, self._images, self._settings)
@@ -259,6 +253,11 @@ class Retraining:
         except ObjectNotFound:
             return False
         return True
+
+    def _end(self, lease: RunLease, **how: object) -> RunRecord:
+        record = lease.end(**how)
+        self._clear(record)
+        return record
 
     def _clear(self, record: RunRecord) -> None:
         """Remove what only the next attempt would have needed; left behind, it harms nobody."""
