@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from model_store.erasure import Erasure
 from model_store.object_store import MemoryStore, ObjectInfo, StoredObject
 
 
@@ -68,3 +69,24 @@ class Mortal(MemoryStore):
             raise Killed
         self.changes.append(key)
         super().delete(key, if_match=if_match)
+
+
+class ErasedMeanwhile(MemoryStore):
+    """The whole erasure happens right before or after the n-th write of the worker."""
+
+    def __init__(self, collection: str, at: int, *, after: bool) -> None:
+        super().__init__()
+        self.collection = collection
+        self.at, self.after, self.writes, self.erasing = at, after, 0, False
+
+    def erase(self, *, now: bool) -> None:
+        if now and self.writes == self.at and not self.erasing:
+            self.erasing = True
+            Erasure(self, self.collection, {}).run(["a"])
+
+    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
+        self.writes += not self.erasing
+        self.erase(now=not self.after)
+        etag = super().put(key, data, create_only=create_only, if_match=if_match)
+        self.erase(now=self.after)
+        return etag

@@ -12,6 +12,7 @@ from model_store.object_store import MemoryStore
 from producer.contracts import ImageRef, Result
 from producer.ulid import new_ulid
 from tests.tiny_model import tiny_pixels
+from tests.unit.training.tiny_runs import FIT
 from training.progress import Silent
 from training.report.settings import ReportSettings
 from training.retrain import Retraining
@@ -22,14 +23,7 @@ from training.settings import Settings
 SLOT = "20261123T030000Z"
 N = 60
 TRAINING = {
-    "fit": {
-        "recipe": "pixel",
-        "architecture": {"widths": (4, 8), "embedding_dim": 8},
-        "min_steps": 30,
-        "max_steps": 30,
-        "batch_size": 16,
-        "device": "cpu",
-    },
+    "fit": FIT,
     "cluster": {"n_clusters": 3, "n_components": 6, "n_init": 2},
     "min_images": 30,
     "checkpoint_every_s": 0,

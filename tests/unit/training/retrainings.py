@@ -17,24 +17,14 @@ from model_store.signature import Signer
 from producer.contracts import ImageRef, Result
 from producer.ulid import new_ulid
 from tests.tiny_model import tiny_pixels
+from tests.unit.training import one_run
 from tests.watched_stores import Mortal
 from training.progress import Silent
 from training.retrain import Retraining
 from training.runs import Runs
 from training.settings import Settings
 
-TRAINING = {
-    "fit": {
-        "recipe": "pixel",
-        "architecture": {"widths": (4, 8), "embedding_dim": 8},
-        "min_steps": 30,
-        "max_steps": 30,
-        "batch_size": 16,
-        "device": "cpu",
-    },
-    "cluster": {"n_clusters": 3, "n_components": 6, "n_init": 2},
-    "min_images": 30,
-    "checkpoint_every_s": 0,
+TRAINING = one_run.TRAINING | {
     "promotion": {"max_latency": 1000},  # a busy machine says nothing about a model
 }
 

@@ -12,6 +12,7 @@ from model_store.results import Results
 from model_store.tombstones import Tombstones
 from producer.contracts import Alternative, ClassifyImages, Cluster, Failure, ImageRef, ModelStamp, Result
 from producer.errors import ObjectNotFound, ShoalError, StoreUnavailable
+from tests.watched_stores import ErasedMeanwhile
 from worker.recorder import Recorder
 
 
@@ -68,30 +69,10 @@ def test_an_erased_picture_of_a_late_message_is_passed_over(store: MemoryStore) 
     assert list(Erasure(store, "default", {}).verify(["a"])) == []
 
 
-class ErasedMeanwhile(MemoryStore):
-    """The whole erasure happens right before or after the n-th write of the worker."""
-
-    def __init__(self, at: int, *, after: bool) -> None:
-        super().__init__()
-        self.at, self.after, self.writes, self.erasing = at, after, 0, False
-
-    def erase(self, *, now: bool) -> None:
-        if now and self.writes == self.at and not self.erasing:
-            self.erasing = True
-            Erasure(self, "default", {}).run(["a"])
-
-    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
-        self.writes += not self.erasing
-        self.erase(now=not self.after)
-        etag = super().put(key, data, create_only=create_only, if_match=if_match)
-        self.erase(now=self.after)
-        return etag
-
-
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", range(1, 4))
 def test_a_picture_erased_while_its_message_is_written_does_not_come_back(at: int, *, after: bool) -> None:
-    store = ErasedMeanwhile(at, after=after)
+    store = ErasedMeanwhile("default", at, after=after)
     work = message("a", "b")
     recorder = Recorder(store, "default", 0.0)
     recorder._tombstones.recent()  # looked a moment ago, and saw nothing

@@ -15,6 +15,7 @@ from model_store.object_store import MemoryStore
 from model_store.tombstones import Tombstones
 from producer.contracts import ClassifyImages, Cluster, ImageRef, ModelStamp, Result
 from tests.unit.model_store.made_jobs import MadeJob
+from tests.watched_stores import ErasedMeanwhile
 from worker.recorder import Recorder
 
 
@@ -151,30 +152,10 @@ def test_names_that_people_gave_stand_in_the_rows(store: MemoryStore) -> None:
     assert result.cluster == Cluster(id="c_b", name="invoices", index=1)
 
 
-class ErasedMeanwhile(MemoryStore):
-    """The whole erasure happens right before or after the n-th write of the worker."""
-
-    def __init__(self, at: int, *, after: bool) -> None:
-        super().__init__()
-        self.at, self.after, self.writes, self.erasing = at, after, 0, False
-
-    def erase(self, *, now: bool) -> None:
-        if now and self.writes == self.at and not self.erasing:
-            self.erasing = True
-            Erasure(self, "cats", {}).run(["a"])
-
-    def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
-        self.writes += not self.erasing
-        self.erase(now=not self.after)
-        etag = super().put(key, data, create_only=create_only, if_match=if_match)
-        self.erase(now=self.after)
-        return etag
-
-
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_picture_erased_while_its_part_is_written_does_not_come_back(at: int, *, after: bool) -> None:
-    store = ErasedMeanwhile(at, after=after)
+    store = ErasedMeanwhile("cats", at, after=after)
     work = message("a", "b")
     record(store, work)
     assert store.erasing
