@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import redis
 
 LOOK_S: Final = 0.25
+LAST_ANSWER_S: Final = 2.0  # to wait, at the end, for what was asked
 
 
 def push(client: "redis.Redis", lane: str, message: bytes | str) -> None:
@@ -156,7 +157,10 @@ class Channel(stock.Channel):
         self.client.connection.send_command(*arguments)
 
     def _answer(self, command: str) -> Any:  # noqa: ANN401 - as Redis answers
-        return self.client.parse_response(self.client.connection, command)
+        connection = self.client.connection
+        if self._closing and not connection.can_read(LAST_ANSWER_S):
+            raise TimeoutError("the broker does not answer; what it may have handed out comes again")
+        return self.client.parse_response(connection, command)
 
 
 class Transport(stock.Transport):

@@ -45,6 +45,7 @@ class Presence:
         self._started_at = datetime.now(UTC)
         self._closed = threading.Event()
         self._news = threading.Event()
+        self._heard = False  # the last time: else a good-bye would not be heard either
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._thread.start()
 
@@ -58,10 +59,11 @@ class Presence:
         self._closed.set()
         self._news.set()
         self._thread.join()
-        try:
-            self._client.delete(PREFIX + self._name)
-        except redis.exceptions.RedisError as error:
-            log.info("the broker is gone, presence will expire", reason=str(error))
+        if self._heard:
+            try:
+                self._client.delete(PREFIX + self._name)
+            except redis.exceptions.RedisError as error:
+                log.info("the broker is gone, presence will expire", reason=str(error))
         self._client.close()
 
     def _record(self) -> dict[str, Any]:
@@ -85,6 +87,8 @@ class Presence:
             self._news.clear()
             try:
                 self._client.set(PREFIX + self._name, json.dumps(self._record()), ex=FORGOTTEN_AFTER_S)
+                self._heard = True
             except (redis.exceptions.RedisError, OSError) as error:
+                self._heard = False
                 log.warning("presence could not be told", reason=str(error))
             self._news.wait(EVERY_S)

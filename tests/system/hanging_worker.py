@@ -3,7 +3,7 @@
 import sys
 import threading
 
-from console.cli import main
+import console.cli
 from producer.contracts import ClassifyImages, ImageRef
 from worker.classifier import Classifier
 
@@ -24,7 +24,8 @@ def classify(self: Classifier, message: ClassifyImages, attempt: int) -> list[Im
     return honest(self, message, attempt)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run it."""
     Classifier.classify = classify  # type: ignore[method-assign]
     sys.argv = ["shoal", "worker"]
-    main()
+    console.cli.main()

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from console.guarded_process import GuardedProcess
 from console.stack import Stack
 from console.waiting import wait_for_results
 from model_store.layout import Layout
@@ -29,6 +28,7 @@ from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef, Result
 from producer.presence import workers
 from producer.settings import BrokerSettings
+from tests.system.forked_process import ForkedProcess
 from tests.tiny_model import TinyBundle
 from training.dataset import from_encoded
 from training.progress import Silent
@@ -105,19 +105,16 @@ class Platform:
     def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:
         """Run a process of Shoal until the block is left; gives its log, once `ready` stands in it."""
         log = self.workdir / f"{role}-{time.monotonic_ns()}.log"
-        with log.open("wb") as out:
-            command = [sys.executable, "-m", "console.cli", role, *arguments]
-            process = GuardedProcess(
-                command, output=out, env=self.environment(**environment), cwd=self.workdir, grace_s=20
-            )
-            try:
-                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
-                assert process.poll() is None, log.read_text()
-                yield log
-            finally:
-                process.terminate()
-                status = process.wait()
-            assert status == 0, log.read_text()
+        env = self.environment(**environment)
+        process = ForkedProcess("console.cli", [role, *arguments], output=log, env=env, cwd=self.workdir)
+        try:
+            wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
+            assert process.poll() is None, log.read_text()
+            yield log
+        finally:
+            process.terminate()
+            status = process.wait()
+        assert status == 0, log.read_text()
 
     def shoal(self, *arguments: str, status: int = 0) -> dict[str, Any]:
         """Run a command of a person's on this collection; gives its JSON."""

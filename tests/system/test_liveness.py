@@ -2,23 +2,21 @@ import contextlib
 import http.client
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from console.guarded_process import GuardedProcess
 from model_store.results import Results
 from producer.broker import redis_client
 from producer.contracts import ImageRef
 from producer.presence import workers
+from tests.system.forked_process import ForkedProcess
 from tests.system.hanging_worker import GROWS_BY_BYTES
 from tests.system.running_platform import Platform, wait_until
 from tests.system.shoal_command import Shoal
 
-HANGING = [sys.executable, "-m", "tests.system.hanging_worker"]
-ROOT = Path(__file__).parents[2]
+HANGING = "tests.system.hanging_worker"
 
 
 @pytest.fixture
@@ -27,12 +25,11 @@ def shoal(platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 @contextlib.contextmanager
-def hanging_worker(platform: Platform, **environment: str) -> Iterator[tuple[GuardedProcess, Path]]:
+def hanging_worker(platform: Platform, **environment: str) -> Iterator[tuple[ForkedProcess, Path]]:
     """Run a worker that can be made to hang; gives it and its log, once it is ready."""
     log = platform.workdir / "hanging.log"
-    env = platform.environment(PYTHONPATH=str(ROOT), **environment)
-    with log.open("wb") as out:
-        process = GuardedProcess(HANGING, output=out, env=env, cwd=platform.workdir, grace_s=30)
+    env = platform.environment(**environment)
+    process = ForkedProcess(HANGING, [], output=log, env=env, cwd=platform.workdir, grace_s=30)
     try:
         wait_until(lambda: "worker ready" in log.read_text() or process.poll() is not None, 180, str(log))
         assert process.poll() is None, log.read_text()

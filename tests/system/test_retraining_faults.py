@@ -2,14 +2,12 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import numpy as np
 
-from console.guarded_process import GuardedProcess
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.registry import Registry
@@ -17,6 +15,7 @@ from producer.broker import CHECK, RETRAIN, TRAINING_QUEUE, celery_app, lane_que
 from producer.contracts import Result
 from producer.errors import ObjectNotFound
 from producer.ulid import new_ulid
+from tests.system.forked_process import ForkedProcess
 from tests.system.running_platform import Platform, wait_until
 from training.run_record import RunRecord
 from training.runs import Runs
@@ -47,13 +46,10 @@ class Trainer:
 
     def __init__(self, platform: Platform, **environment: str) -> None:
         self.log = platform.workdir / f"trainer-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as out:
-            self.process = GuardedProcess(
-                [sys.executable, "-m", "console.cli", "trainer"],
-                output=out,
-                env=platform.environment(**{**TRAINER, **environment}),
-                cwd=platform.workdir,
-            )
+        env = platform.environment(**{**TRAINER, **environment})
+        self.process = ForkedProcess(
+            "console.cli", ["trainer"], output=self.log, env=env, cwd=platform.workdir
+        )
         wait_until(lambda: "trainer ready" in self.said(), PATIENCE_S, str(self.log))
 
     def said(self) -> str:

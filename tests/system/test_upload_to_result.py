@@ -26,8 +26,9 @@ def test_every_submitted_picture_is_answered_by_the_champion(serving: Platform) 
     answered = [result for result in results.values() if result.status in {"assigned", "unknown"}]
     assert len(answered) == 300
     assert {result.model.version for result in answered if result.model} == {version}
-    rows = list(Ledger(serving.store, serving.collection).rows())
-    assert sorted(row.ref.image_id for row in rows) == sorted(ref.image_id for ref in refs)
+    ledger = Ledger(serving.store, serving.collection)  # written after the results
+    wait_until(lambda: len(list(ledger.rows())) >= len(refs), 30, "the ledger")
+    assert sorted(row.ref.image_id for row in ledger.rows()) == sorted(ref.image_id for ref in refs)
 
 
 def test_pictures_of_one_kind_share_a_cluster(serving: Platform) -> None:

@@ -4,15 +4,14 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console.guarded_process import GuardedProcess
 from tests.system.faults.report import LONG
+from tests.system.forked_process import ForkedProcess
 from tests.system.running_platform import Platform, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +29,7 @@ class Fleet:
     environment: dict[str, str]
     kill_at: list[str] = field(default_factory=list)  # failpoints, one for each start to come
     statuses: list[int] = field(default_factory=list)  # of those that ended and were started again
-    running: list[tuple[GuardedProcess, Path]] = field(default_factory=list)
+    running: list[tuple[ForkedProcess, Path]] = field(default_factory=list)
     _ending: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -43,14 +42,14 @@ class Fleet:
         }
         if self.kill_at:
             environment["FAULT_KILL_AT"] = self.kill_at.pop(0)
-        with log.open("wb") as out:
-            process = GuardedProcess(
-                [sys.executable, "-m", "tests.system.faults.failpoints", "worker"],
-                output=out,
-                env=self.platform.environment(**environment, PYTHONPATH=str(ROOT)),
-                cwd=self.platform.workdir,
-                grace_s=30,
-            )
+        process = ForkedProcess(
+            "tests.system.faults.failpoints",
+            ["worker"],
+            output=log,
+            env=self.platform.environment(**environment),
+            cwd=self.platform.workdir,
+            grace_s=30,
+        )
         self.running.append((process, log))
 
     def keep(self) -> None:
@@ -70,7 +69,7 @@ class Fleet:
         """Count the ends that were not orderly."""
         return sum(status != 0 for status in self.statuses)
 
-    def ready(self) -> list[GuardedProcess]:
+    def ready(self) -> list[ForkedProcess]:
         with self._lock:
             return [process for process, log in self.running if READY in log.read_text()]
 
