@@ -6,8 +6,9 @@ from typing import NamedTuple
 import structlog
 
 from model_store.bundle_files import CLUSTERS, ClusterFile
-from model_store.layout import MANIFEST, Layout
+from model_store.layout import Layout
 from model_store.object_store import Get, ObjectStore, StoredObject
+from model_store.unfinished import completes
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +35,11 @@ class ClusterHistory:
         yield from self._read(whole=True)
 
     def _read(self, *, whole: bool) -> Iterator[VersionClusters]:
-        found = [info.key for info in self._store.list(self._layout.models())]
-        complete = {key.rpartition("/")[0] for key in found if key.endswith("/" + MANIFEST)}
+        found = list(self._store.list(self._layout.models()))
+        complete = {info.key.rpartition("/")[0] for info in found if completes(info)}
         keys = [
             key
-            for key in found
+            for key in (info.key for info in found)
             if key.endswith("/" + CLUSTERS) and (not whole or key.rpartition("/")[0] in complete)
         ]
         files: dict[int, ClusterFile] = {}

@@ -13,7 +13,8 @@
   ledger/dt=YYYY-MM-DD/day-{generation}.parquet     the same, compacted: the highest generation counts, and
                                                 a message that has a part of its own is read from there
   ledger/compacted.json                         which erased pictures are out of every compacted day
-  models/{version}/                             write-once but for manifest.sig; manifest.json last
+  models/{version}/                             write-once but for manifest.sig; manifest.json last, empty if
+                                                the version was given up (unfinished.py)
   aliases/{champion,challenger,previous}.json   version, sha256, generation; compare-and-swap
   aliases/moves/{generation}.json               every champion there was, and why; write-once
   clusters.json                                 names and merges given by people; compare-and-swap
@@ -153,7 +154,11 @@ class Layout:
 
     def exemplars(self, version: str) -> str:
         """Where the pictures nearest to the centres of a version's clusters are named."""
-        return f"{self.collection}/exemplars/{version}.json"
+        return f"{self.all_exemplars()}{version}.json"
+
+    def all_exemplars(self) -> str:
+        """Prefix of the exemplars of all versions."""
+        return f"{self.collection}/exemplars/"
 
     def alias(self, name: AliasName) -> str:
         """Where an alias lies."""

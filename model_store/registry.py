@@ -18,6 +18,7 @@ from model_store.layout import MANIFEST, AliasName, Layout
 from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
 from model_store.signature import ANYBODY, SIGNATURE, Signer, TrustedKeys
+from model_store.unfinished import completes
 from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
 
 if TYPE_CHECKING:
@@ -98,10 +99,7 @@ class Registry:
 
     def versions(self) -> Iterator[Manifest]:
         """List what is published and can be read by this version of Shoal, oldest first."""
-        keys = [
-            info.key for info in self._store.list(self._layout.models()) if info.key.endswith("/" + MANIFEST)
-        ]
-        for key in keys:
+        for key in [info.key for info in self._store.list(self._layout.models()) if completes(info)]:
             try:
                 yield Manifest.from_bytes(self._store.get(key).data)
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
@@ -204,13 +202,11 @@ class Registry:
         return self.file(version, DECODER)
 
     def _manifest_bytes(self, version: str) -> bytes:
-        try:
-            return self._store.get(self._layout.model(version, MANIFEST)).data
-        except ObjectNotFound as error:
-            known = ", ".join(manifest.version for manifest in self.versions()) or "none"
-            raise ObjectNotFound(
-                f"no version {version} in collection {self.collection}; there are: {known}"
-            ) from error
+        with contextlib.suppress(ObjectNotFound):
+            if data := self._store.get(self._layout.model(version, MANIFEST)).data:  # see unfinished.py
+                return data
+        known = ", ".join(manifest.version for manifest in self.versions()) or "none"
+        raise ObjectNotFound(f"no version {version} in collection {self.collection}; there are: {known}")
 
     def _checked(self, version: str, data: bytes) -> Manifest:
         """Read a manifest; where keys are pinned, only one that was signed, and for this place."""

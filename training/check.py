@@ -2,7 +2,7 @@
 
 ```
 a run without a sign of life    taken up, or ended as failed if it was the second time
-once an hour                    finished days of the ledger are compacted
+once an hour                    finished days of the ledger are compacted, unfinished versions removed
 count, drift                    triggers.due -> the run, right here: its slot keeps others from it
 ```
 Any number of checks at once is harmless. One runs at a time in a process, since runs do.
@@ -19,6 +19,7 @@ from model_store.compaction import compact_finished_days
 from model_store.object_store import ObjectStore
 from model_store.registry import Alias, Registry
 from model_store.signature import ANYBODY, TrustedKeys
+from model_store.unfinished import remove_unfinished
 from producer.errors import BundleInvalid, TransientError
 from training.drift import Alarm
 from training.drift_window import DriftWatch
@@ -32,8 +33,9 @@ from training.triggers import CLOCKS_DIFFER, Due, Facts, NotDue, due, last_of
 
 log = structlog.get_logger(__name__)
 
-COMPACT_EVERY_S: Final = 3600.0
+TIDY_EVERY_S: Final = 3600.0
 GRACE: Final = timedelta(hours=1)  # after midnight, for messages of the day before
+UNFINISHED: Final = timedelta(days=1)  # a version that is not published by then never will be
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STEPS_PER_WINDOW: Final = 4  # readings of drift while a window passes
 
@@ -58,7 +60,7 @@ class Check:
         self._registry = Registry(store, collection, trusted=trusted)
         self._new = NewPictures(store, collection)
         self._drift = DriftWatch(store, self._registry, settings.drift)
-        self._compacted_at = -COMPACT_EVERY_S
+        self._tidied_at = -TIDY_EVERY_S
         self._recount_at = 0  # the cheap count at which the exact one may have become enough
         self._read_at: tuple[str, int] | None = None  # champion, and cheap count at the last drift reading
 
@@ -70,7 +72,7 @@ class Check:
         """
         for dead in self._watch.dead(list(self._runs.states())):
             self._retraining.take_up(dead)
-        self._compact()
+        self._tidy()
         decision = self.decide()
         if isinstance(decision, NotDue):
             log.debug("no run is due", collection=self._collection, reason=decision.reason)
@@ -128,10 +130,12 @@ class Check:
             log.warning("drift", collection=self._collection, since=str(alarm.since), reason=alarm.reason)
         return alarm
 
-    def _compact(self) -> None:
-        if time.monotonic() - self._compacted_at < COMPACT_EVERY_S:
+    def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_at < TIDY_EVERY_S:
             return
-        self._compacted_at = time.monotonic()
+        self._tidied_at = time.monotonic()
+        going_on = {run.version for run in self._runs.all() if run.state == "running" and run.version}
+        remove_unfinished(self._store, self._collection, datetime.now(UTC) - UNFINISHED, going_on)
         done = compact_finished_days(self._store, self._collection, (datetime.now(UTC) - GRACE).date())
         if done.days:
             log.info("ledger compacted", collection=self._collection, days=done.days, parts=done.parts)

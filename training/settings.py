@@ -46,6 +46,10 @@ class TrainingSettings(TrainSettings):
         description="Ed25519 private key (PEM) that new models are signed with; see `shoal models keygen`",
     )
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="for /metrics by HTTP; unset: none, 0: any free one"
+    )
+    metrics_host: str = Field("127.0.0.1", description="where it answers; 0.0.0.0 in a container of its own")
     promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
     backfill: BackfillSettings = Field(default_factory=BackfillSettings)
 

@@ -12,6 +12,7 @@ from model_store.signature import Signer, TrustedKeys
 from training.auto_backfill import AutoBackfill
 from training.backfill import Backfill
 from training.check import Check
+from training.metrics import Metrics, MetricsEndpoint
 from training.progress import LoggedProgress
 from training.retrain import Retraining
 from training.settings import Settings
@@ -34,6 +35,15 @@ class Trainer:
         self._backfills = (
             AutoBackfill(self.backfill, training.collections, settings.broker)
             if training.backfill.automatic
+            else None
+        )
+        self._metrics = (
+            MetricsEndpoint(
+                Metrics(self._store, training.collections, training.drift),
+                training.metrics_host,
+                training.metrics_port,
+            )
+            if training.metrics_port is not None
             else None
         )
         self._checks: dict[str, Check] = {}
@@ -60,6 +70,8 @@ class Trainer:
 
     def close(self) -> None:
         """Let go of connections."""
+        if self._metrics is not None:
+            self._metrics.close()
         if self._backfills is not None:
             self._backfills.close()
         for store in self._stores:

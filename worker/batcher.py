@@ -7,6 +7,7 @@ free. Idle: a batch of one message, no added delay. Busy: batches grow by themse
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -44,9 +45,10 @@ class _Request:
 class Batcher:
     """The one thread on which pictures are predicted."""
 
-    def __init__(self, max_batch: int) -> None:
-        """Start the device thread; `max_batch` pictures at most in one pass."""
+    def __init__(self, max_batch: int, on_pass: Callable[[int], None] = lambda _: None) -> None:
+        """Start the device thread; at most `max_batch` pictures in a pass, and `on_pass` is told how many."""
         self._max_batch = max_batch
+        self._on_pass = on_pass
         self._changed = threading.Condition()
         self._queue: deque[_Request] = deque()
         self._closed = False
@@ -101,6 +103,7 @@ class Batcher:
     def _answer(self, batch: list[_Request]) -> None:
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])
         prediction = batch[0].model.predict(pixels)
+        self._on_pass(len(pixels))
         start = 0
         for request in batch:
             stop = start + len(request.pixels)

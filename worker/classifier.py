@@ -13,6 +13,7 @@ from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.errors import NoChampion, ShoalError, TransientError
 from worker import pipeline
 from worker.batcher import Answer, Batcher
+from worker.metrics import Metrics
 from worker.model_cache import ModelCache, ServedModel
 from worker.pipeline import Failed, Outcome, Pass, Ready
 from worker.reader import MS, Reader
@@ -36,12 +37,14 @@ class Classifier:
         batcher: Batcher,
         recorder: Callable[[str], Recorder],
         settings: WorkerSettings,
+        metrics: Metrics,
     ) -> None:
         self.models = models
         self._reader = reader
         self._batcher = batcher
         self._recorder = recorder
         self._settings = settings
+        self._metrics = metrics
         self._decoded = ByteBudget(settings.bytes_in_flight // 2)
 
     def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
@@ -57,6 +60,10 @@ class Classifier:
             TransientError: try the message again later; what was stored meanwhile stays right. On the
                 last attempt pictures that could not be done get a `failed` result instead.
         """
+        with self._metrics.in_hand(len(message.images)):
+            return self._classify(message, attempt)
+
+    def _classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         taken_at = datetime.now(UTC)
         # a renewal by a model that is no longer the champion would be no renewal
         model = self.models.get(message.collection, self._settings.model_wait_s, latest=message.reclassify)
@@ -96,9 +103,12 @@ class Classifier:
 
     def _write(self, message: ClassifyImages, outcomes: list[Outcome], done: Pass) -> None:
         results = pipeline.results(message, outcomes, done)
+        started = time.perf_counter()
         self._recorder(message.collection).record(
             message, results, pipeline.projections(outcomes, done), pipeline.residuals(outcomes, done)
         )
+        self._metrics.took("write", time.perf_counter() - started)
+        self._metrics.stored(message.collection, results)
 
     def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
         read = self._reader.read(message, model.bundle.manifest.preprocess, stop_at_error=not last)
@@ -119,6 +129,8 @@ class Classifier:
         ready = [outcome for outcome in outcomes if isinstance(outcome, Ready)]
         if not ready:
             return None, 0.0
+        self._metrics.took("fetch", max(outcome.fetch_ms for outcome in ready) / MS)
+        self._metrics.took("decode", sum(outcome.decode_ms for outcome in ready) / MS)
         started = time.perf_counter()
         pixels = np.stack([outcome.picture.pixels for outcome in ready])  # (n, S, S, 3)
         try:
@@ -134,7 +146,9 @@ class Classifier:
                 for o in outcomes
             ]
             return None, 0.0
-        return answer, (time.perf_counter() - started) * MS
+        took_s = time.perf_counter() - started
+        self._metrics.took("predict", took_s)
+        return answer, took_s * MS
 
     @staticmethod
     def _say(message: ClassifyImages, outcomes: list[Outcome], done: Pass, taken_at: datetime) -> None:

@@ -25,6 +25,7 @@ from worker.finisher import Finisher
 from worker.health import Health
 from worker.health_endpoint import HealthEndpoint
 from worker.memory_mark import MemoryMark
+from worker.metrics import Metrics
 from worker.model_cache import ModelCache
 from worker.presence import Presence
 from worker.progress import Progress
@@ -44,6 +45,7 @@ class Context:
         """Connect, start the device thread, and look for the default collection's model at once."""
         self.settings = settings
         self.progress = Progress()
+        metrics = Metrics()
         worker = settings.worker
         store = S3Store(settings.store.bucket, settings.store)
         uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
@@ -54,7 +56,7 @@ class Context:
             per_collection(lambda name: Registry(store, name, trusted=trusted)), device, worker.model_poll_s
         )
         self.finisher = Finisher(store, self.models.serving)
-        batcher = Batcher(worker.max_batch)
+        batcher = Batcher(worker.max_batch, metrics.passed)
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
@@ -73,6 +75,7 @@ class Context:
                 )
             ),
             settings=worker,
+            metrics=metrics,
         )
         self.deliveries = Deliveries(
             leases=leases,
@@ -81,6 +84,7 @@ class Context:
             dead_letters=per_collection(lambda name: WorkersDeadLetters(store, name)),
             settings=worker,
             keyring=settings.broker.keyring(),
+            metrics=metrics,
         )
         self.presence = Presence(
             lease_client(settings.broker),
@@ -95,6 +99,7 @@ class Context:
         ):  # load it before the first message; if there is none, say so now
             self.models.get("default", 0.0)
         outside = Outside(settings, self.models.serving)
+        metrics.show(self.models.serving, self.models.refused, outside.lanes)
         limits = Limits(worker.stall_limit_s, worker.message_limit_s)
         self.watchdog = Watchdog(self.progress, outside, limits, lambda: batcher.busy_since)
         self.memory_mark = MemoryMark(worker.memory_mark_bytes) if worker.memory_mark_bytes else None
@@ -102,7 +107,7 @@ class Context:
             outside, self.progress, self.models.serving, lambda: self.presence.state, limits.message_s
         )
         self.endpoint = (
-            HealthEndpoint(health, worker.health_host, worker.health_port)
+            HealthEndpoint(health, metrics.text, worker.health_host, worker.health_port)
             if worker.health_port is not None
             else None
         )

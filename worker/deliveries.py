@@ -34,6 +34,7 @@ from worker.admitted import admitted
 from worker.attempts import Attempt, Attempts
 from worker.blame import deaths_left, needs_witness
 from worker.halves import halves
+from worker.metrics import Metrics
 from worker.settings import WorkerSettings
 from worker.turnstile import Turnstile
 from worker.undertaker import Undertaker
@@ -66,11 +67,13 @@ class Deliveries:
         dead_letters: Callable[[str], DeadLetters],
         settings: WorkerSettings,
         keyring: Keyring,
+        metrics: Metrics,
     ) -> None:
         self._leases = leases
         self._attempts = attempts
         self._classifier = classifier
-        self._undertaker = Undertaker(dead_letters)
+        self._undertaker = Undertaker(dead_letters, metrics)
+        self._metrics = metrics
         self._settings = settings
         self._keyring = keyring
         self._turnstile = Turnstile()
@@ -123,13 +126,12 @@ class Deliveries:
             self._work(lease, letter, attempt)
         except REDIS_AWAY:
             raise
-        except (
-            Exception
-        ) as error:  # such as an outcome that cannot be stored; else it would look like a death
+        except Exception as error:  # an outcome that cannot be stored, say; else it would look like a death
             log.exception("an outcome could not be stored", attempt=attempt.number)
             self._try_again(lease, attempt, f"{type(error).__name__}: {error}")
 
     def _work(self, lease: Lease, letter: Letter, attempt: Attempt) -> None:
+        self._metrics.attempt_begun()
         fields = {"message_id": attempt.message_id, **letter.fields}
         with structlog.contextvars.bound_contextvars(message_id=fields["message_id"]):
             try:
@@ -209,6 +211,7 @@ class Deliveries:
 
     def _try_again(self, lease: Lease, attempt: Attempt, reason: str) -> None:
         self._attempts.failed(lease, reason)
+        self._metrics.attempt_failed()
         longest_s = min(2.0 ** min(attempt.number - 1, 10), self._settings.max_backoff_s)
         self._give_back(lease, longest_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
 

@@ -1,10 +1,16 @@
-"""`/healthz` (it lives) and `/readyz` (it would answer now) by HTTP, for orchestrators: 200 or 503, JSON."""
+"""By HTTP, for orchestrators: `/healthz` (it lives), `/readyz` (it would answer now): 200 or 503, JSON.
+
+`/metrics` in Prometheus's text format.
+"""
 
 import json
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from producer.errors import ConfigurationError
 from worker.health import Health
@@ -15,7 +21,7 @@ ASKER_S: Final = 5.0  # to send its request
 class HealthEndpoint:
     """A small HTTP server in threads of its own."""
 
-    def __init__(self, health: Health, host: str, port: int) -> None:
+    def __init__(self, health: Health, metrics: Callable[[], bytes], host: str, port: int) -> None:
         """Answer from now on.
 
         Raises:
@@ -28,15 +34,21 @@ class HealthEndpoint:
             server_version, sys_version = "shoal", ""
 
             def do_GET(self) -> None:
-                answer = answers.get(self.path.partition("?")[0])
-                if answer is None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._send(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, metrics())
+                elif path in answers:
+                    checks = answers[path]()
+                    ok = all(check.ok for check in checks)
+                    body = json.dumps({"ok": ok, "checks": [check._asdict() for check in checks]}).encode()
+                    status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+                    self._send(status, "application/json", body)
+                else:
                     self.send_error(HTTPStatus.NOT_FOUND)
-                    return
-                checks = answer()
-                ok = all(check.ok for check in checks)
-                body = json.dumps({"ok": ok, "checks": [check._asdict() for check in checks]}).encode()
-                self.send_response(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
-                self.send_header("Content-Type", "application/json")
+
+            def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from model_store.bundle import Bundle
 from model_store.registry import Alias, Registry
 from producer.contracts import ModelStamp
 from producer.errors import BundleInvalid, NoChampion, ShoalError
+from worker.refusal import Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +32,6 @@ class ServedModel:
 
     bundle: Bundle
     stamp: ModelStamp
-
-
-class Refusal(NamedTuple):
-    """Champions that may not serve: how many there were, and the one that is refused now, if one is."""
-
-    total: int
-    generation: int | None
-    reason: str
 
 
 @dataclass(slots=True)

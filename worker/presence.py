@@ -11,8 +11,8 @@ import structlog
 
 from producer.contracts import ModelStamp
 from producer.presence import PREFIX
-from worker.model_cache import Refusal
 from worker.progress import Progress
+from worker.refusal import Refusal
 
 log = structlog.get_logger(__name__)
 

@@ -58,7 +58,10 @@ class WorkerSettings(BaseModel):
         description="resident memory at which the worker drains and ends, status 0, to be started again",
     )
     health_port: int | None = Field(
-        None, ge=0, le=65535, description="for /healthz and /readyz by HTTP; unset: none, 0: any free one"
+        None,
+        ge=0,
+        le=65535,
+        description="for /healthz, /readyz and /metrics by HTTP; unset: none, 0: any free one",
     )
     health_host: str = Field("127.0.0.1", description="where they answer; 0.0.0.0 in a container of its own")
 

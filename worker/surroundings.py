@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 from model_store.s3 import check_bucket
 from producer.broker import lane_depths, redis_client
-from producer.contracts import ModelStamp
+from producer.contracts import Lane, ModelStamp
 from worker.settings import Settings
+from worker.waiting import Waiting, waiting
 
 ANSWERS_WITHIN_S = 5.0
 
@@ -37,6 +38,14 @@ class Outside:
         """
         with contextlib.closing(redis_client(self._broker)) as client:
             return sum(lane_depths(client, self._broker).values())
+
+    def lanes(self) -> dict[Lane, Waiting]:
+        """Tell what waits in each lane, and since when.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        return waiting(self._broker)
 
     def store_answers(self) -> None:
         """Ask for Shoal's bucket.

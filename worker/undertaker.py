@@ -10,6 +10,7 @@ from producer.envelope import Letter, Unreadable
 from producer.leases import Lease
 from producer.ulid import new_ulid
 from worker.attempts import Attempt
+from worker.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -17,9 +18,10 @@ log = structlog.get_logger(__name__)
 class Undertaker:
     """The dead letters, as a worker writes them. All methods raise StoreUnavailable, AccessDenied."""
 
-    def __init__(self, dead_letters: Callable[[str], DeadLetters]) -> None:
+    def __init__(self, dead_letters: Callable[[str], DeadLetters], metrics: Metrics) -> None:
         """Take what gives the dead letters of a collection."""
         self._dead_letters = dead_letters
+        self._metrics = metrics
 
     def keep(self, message: ClassifyImages, attempt: Attempt, error: str) -> None:
         """Keep a message that was tried and given up."""
@@ -27,6 +29,7 @@ class Undertaker:
         key = self._dead_letters(message.collection).keep(
             message.message_id, fields, error, history=_history(attempt), queue=message.lane
         )
+        self._metrics.letter_kept("given up")
         log.error("message kept as dead", kept_at=key, reason=error)
 
     def bury(self, lease: Lease, letter: Letter, attempt: Attempt, why: str) -> None:
@@ -37,6 +40,7 @@ class Undertaker:
             key = keep(attempt.message_id, as_it_came, why, history=history, queue=lease.lane)
         except RecursionError:  # nested as deep as Python's JSON reads, and deeper than it writes
             key = keep(new_ulid(), None, why, history=history, queue=lease.lane, raw=lease.raw)
+        self._metrics.letter_kept("refused")
         log.error("message refused", kept_at=key, reason=why)
 
     def quarantine(self, lease: Lease, problem: Unreadable) -> None:
@@ -44,6 +48,7 @@ class Undertaker:
         key = self._dead_letters("default").keep(
             new_ulid(), None, f"cannot be read: {problem}", queue=lease.lane, raw=lease.raw
         )
+        self._metrics.letter_kept("unreadable")
         log.error("message cannot be read, and is kept", kept_at=key, reason=str(problem))
 
 

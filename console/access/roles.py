@@ -109,7 +109,7 @@ ACCESS: Final[Mapping[Role, Access]] = MappingProxyType(
                 *("ledger", "models", "aliases", "runs", "exemplars", "backfills"),
                 *("clusters.json", "drift.json", "erasures"),
             ),
-            removes=("ledger", "runs"),
+            removes=("ledger", "runs", "models", "exemplars"),  # parts of versions never finished
         ),
         "console": Access(
             broker=(*SEND, *ASK_FOR_A_RUN, KeyGrant(("get", "mget", "scan", "hlen"), ("shoal:*",), "R")),

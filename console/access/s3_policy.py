@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 from console.access.credentials import Credentials, RoleCredentials
 from console.access.roles import ACCESS, Access, Area, Role
-from model_store.layout import SCRATCH
+from model_store.layout import MANIFEST, SCRATCH
 from model_store.settings import StoreSettings
 
 READ: Final = ("s3:GetObject", "s3:GetObjectVersion")
@@ -50,6 +50,8 @@ def _statements(access: Access, store: StoreSettings) -> Iterator[dict[str, Any]
     for actions, areas in given:
         if areas:
             yield _statement("Allow", actions, (_resource(store.bucket, area) for area in areas))
+    if "models" in access.removes:  # else a published version could be made not to be
+        yield _statement("Deny", REMOVE[:1], (f"{store.bucket}/*/models/*/{MANIFEST}",))
     for actions, areas in given[1:]:  # `*` runs over slashes: `*/results/*` is inside `models/x/results/` too
         kept = [area for area in get_args(Area) if area not in areas and "." not in area]
         yield _statement("Deny", actions, (_resource(store.bucket, area) for area in kept))

@@ -15,6 +15,7 @@ from producer.settings import BrokerSettings
 from producer.signing import Keyring
 from worker.attempts import Attempts
 from worker.deliveries import Deliveries
+from worker.metrics import Metrics
 from worker.settings import WorkerSettings
 
 
@@ -51,6 +52,7 @@ class Office:
         self.client = client
         self.classifier = Classifier()
         self.store = MemoryStore()
+        self.metrics = Metrics()
         self.leases = Leases(redis_client(broker, text=False), 60)
         self.attempts = Attempts(redis_client(broker, text=False))
         self.deliveries = Deliveries(
@@ -60,6 +62,7 @@ class Office:
             dead_letters=lambda name: DeadLetters(self.store, name),
             settings=WorkerSettings(witness_after_s=0),
             keyring=Keyring(keys),
+            metrics=self.metrics,
         )
 
     def put(self, fields: dict[str, Any], **options: Any) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import boto3
@@ -13,10 +14,12 @@ from botocore.exceptions import ClientError
 
 from model_store.cluster_names import ClusterNames, Heir
 from model_store.dead_letters import DeadLetters
+from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import check_bucket
+from model_store.unfinished import remove_unfinished
 from producer.contracts import Failure, ImageRef, Result
 from producer.errors import AccessDenied, NoChampion, ObjectNotFound
 from producer.ulid import new_ulid
@@ -53,6 +56,7 @@ AREAS = {
     "ledger": "c/ledger/dt=2026-01-01/hh=00/{}.parquet",
     "dead": "c/dead/dt=2026-01-01/{}.json",
     "models": "c/models/{}/encoder.safetensors",
+    "the record of a model": "c/models/{}/manifest.json",
     "the clusters of a model": "c/models/{}/clusters.json",
     "what poses as results in a model": "c/models/{}/results/manifest.json",
     "aliases": "c/aliases/{}.json",
@@ -81,6 +85,7 @@ MAY: dict[tuple[Verb, str], str] = {
     (read, "ledger"): "trainer console",
     (read, "dead"): "worker console",
     (read, "models"): EVERYBODY_BUT_PRODUCER,
+    (read, "the record of a model"): EVERYBODY_BUT_PRODUCER,
     (read, "the clusters of a model"): EVERYBODY_BUT_PRODUCER,
     (read, "what poses as results in a model"): EVERYBODY_BUT_PRODUCER,
     (read, "aliases"): EVERYBODY_BUT_PRODUCER,
@@ -101,6 +106,7 @@ MAY: dict[tuple[Verb, str], str] = {
     (write, "ledger"): EVERYBODY_BUT_PRODUCER,
     (write, "dead"): "worker console",
     (write, "models"): "trainer",
+    (write, "the record of a model"): "trainer",
     (write, "the clusters of a model"): "trainer",
     (write, "what poses as results in a model"): "",
     (write, "aliases"): "trainer console",
@@ -120,15 +126,16 @@ MAY: dict[tuple[Verb, str], str] = {
     (remove, "jobs"): "console",
     (remove, "ledger"): EVERYBODY_BUT_PRODUCER,
     (remove, "dead"): "worker console",
-    (remove, "models"): "",
-    (remove, "the clusters of a model"): "",
+    (remove, "models"): "trainer",
+    (remove, "the record of a model"): "",
+    (remove, "the clusters of a model"): "trainer",
     (remove, "what poses as results in a model"): "",
     (remove, "aliases"): "",
     (remove, "runs"): "trainer console",
     (remove, "sweeps"): "console",
     (remove, "erasures"): "",
     (remove, "tombstones"): "console",
-    (remove, "exemplars"): "",
+    (remove, "exemplars"): "trainer",
     (remove, "backfills"): "",
     (remove, "clusters.json"): "",
     (remove, "drift.json"): "",
@@ -216,6 +223,18 @@ def test_a_trainer_publishes_and_promotes_and_a_console_rolls_back(
     assert serving.load(serving.current(), "cpu").manifest == tiny_bundle[0]
     with pytest.raises(AccessDenied):
         serving.promote(second_bundle[0].version)
+
+
+def test_a_trainer_removes_what_was_never_finished(policed: Policed) -> None:
+    store, layout = policed.store("trainer"), Layout("u")
+    store.put(layout.model("v1", "encoder.safetensors"), b"weights")
+    store.put(layout.exemplars("v1"), b"{}")
+
+    assert remove_unfinished(store, "u", datetime.now(UTC) + timedelta(days=1)) == ["v1"]
+
+    left = [(info.key, info.size_bytes) for info in store.list("u/")]
+    assert left == [(layout.model("v1", "manifest.json"), 0)]
+    assert list(Registry(store, "u").versions()) == []
 
 
 def test_nobody_gets_in_without_keys(policed: Policed) -> None:

@@ -38,7 +38,7 @@ def platform(stack: Stack, tmp_path: Path) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def shared_worker(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     for platform in connected(stack, SHARED, tmp_path_factory.mktemp("shared")):
-        with platform.running("worker", "worker ready") as log:
+        with platform.running("worker", "worker ready", SHOAL_WORKER__HEALTH_PORT="0") as log:
             yield dataclasses.replace(platform, log=log)
 
 

@@ -2,10 +2,12 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from console.stack import Stack
 from console.waiting import wait_for_results
@@ -100,6 +103,14 @@ class Platform:
         """Give what the running worker has said so far."""
         assert self.log is not None
         return self.log.read_text()
+
+    def metrics(self, name: str, **labels: str) -> float:
+        """Ask the running worker by HTTP for one of its figures, 0 if it tells none such."""
+        [url] = set(re.findall(r"health endpoint +url=(\S+)", self.log_text()))
+        with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310 - ours
+            told = text_string_to_metric_families(answer.read().decode())
+        samples = [sample for family in told for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
     @contextlib.contextmanager
     def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:

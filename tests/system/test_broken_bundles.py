@@ -43,12 +43,16 @@ def test_a_broken_champion_is_refused_by_its_file_and_the_old_model_serves_on(se
         wait_until(lambda g=generation: refusal(serving).get("generation") == g, 60, f"{file} {how}")  # type: ignore[misc]
         told = refusal(serving)
         assert told["total"] == nth
+        of_it = {"collection": serving.collection}
+        assert serving.metrics("shoal_models_refused_total", **of_it) == nth
+        assert serving.metrics("shoal_model_refused", **of_it) == 1
         assert file in str(told["reason"])
         answer = serving.results([ref], serving.submit([ref]))[ref.image_id]
         assert answer.model is not None
         assert answer.model.version == good
     serving.registry().promote(good)
     wait_until(lambda: refusal(serving).get("generation") is None, 60, "all is well again")
+    assert serving.metrics("shoal_model_refused", collection=serving.collection) == 0
 
 
 def test_a_manifest_of_a_newer_format_is_refused_and_the_old_model_serves_on(serving: Platform) -> None:

@@ -12,6 +12,7 @@ from model_store.registry import Registry
 from producer.contracts import ImageRef, ModelStamp, Result
 from producer.ulid import new_ulid
 from tests.tiny_model import N_CLUSTERS, TinyBundle
+from training import check as check_module
 from training.check import Check
 from training.drift import Alarm
 from training.retrain import Retraining
@@ -300,3 +301,24 @@ def test_a_record_that_cannot_be_read_stops_no_check(
     classified("new", 30)
 
     assert check(store, Recorded(store)).run() is not None
+
+
+def test_parts_of_a_version_are_removed_after_a_day_unless_a_run_is_at_work_on_it(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retraining = Recorded(store)
+    working = retraining.runs.begin("working")
+    assert working is not None
+    working.save(version="of-a-run")
+    for version in ("of-a-run", "orphan"):
+        store.put(Layout("default").model(version, "encoder.safetensors"), b"weights")
+
+    def versions() -> set[str]:
+        return {i.key.split("/")[2] for i in store.list(Layout("default").models()) if i.size_bytes}
+
+    before = versions()
+    check(store, retraining)._tidy()
+    assert versions() == before
+    monkeypatch.setattr(check_module, "UNFINISHED", timedelta(days=-1))  # as if a day had passed
+    check(store, retraining)._tidy()
+    assert before - versions() == {"orphan"}

@@ -11,6 +11,7 @@ from producer.contracts import ClassifyImages, ImageRef
 from tests.tiny_model import TinyBundle
 from worker.batcher import Batcher
 from worker.classifier import Classifier
+from worker.metrics import Metrics
 from worker.model_cache import ModelCache
 from worker.recorder import Recorder
 from worker.settings import WorkerSettings
@@ -34,6 +35,7 @@ def classifier(store: MemoryStore) -> Iterator[Classifier]:
         batcher=Batcher(8),
         recorder=lambda name: Recorder(store, name, 60),
         settings=WorkerSettings(),
+        metrics=Metrics(),
     )
     yield made
     made.close()

@@ -49,7 +49,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 @pytest.fixture
 def endpoint(worker: Worker) -> Iterator[HealthEndpoint]:
     health = Health(worker, worker.progress, lambda: worker.models, lambda: worker.state, 60)
-    with contextlib.closing(HealthEndpoint(health, "127.0.0.1", 0)) as running:
+    with contextlib.closing(HealthEndpoint(health, lambda: b"figures 1\n", "127.0.0.1", 0)) as running:
         yield running
 
 
@@ -75,6 +75,7 @@ def test_a_worker_that_is_well_is_alive_and_ready(endpoint: HealthEndpoint) -> N
     assert failing(endpoint, "/healthz") == []
     assert failing(endpoint, "/readyz") == []
     assert ask(endpoint, "/elsewhere")[0] == 404
+    assert ask(endpoint, "/metrics?all")[0] == 200
 
 
 def test_a_store_that_is_away_leaves_it_alive_and_not_ready(worker: Worker, endpoint: HealthEndpoint) -> None:
@@ -111,4 +112,4 @@ def test_a_taken_port_is_said_with_its_setting(worker: Worker) -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(ConfigurationError, match="HEALTH_PORT"),
     ):
-        HealthEndpoint(health, "127.0.0.1", taken.getsockname()[1])
+        HealthEndpoint(health, lambda: b"figures 1\n", "127.0.0.1", taken.getsockname()[1])
