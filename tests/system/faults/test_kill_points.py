@@ -1,10 +1,12 @@
 """Workers killed at every point of their work: nothing is lost, and nothing done twice counts twice."""
 
+import contextlib
 import random
 import signal
 import time
 from collections.abc import Callable
 
+from producer.broker import redis_client
 from tests.system.faults.failpoints import POINTS
 from tests.system.faults.fleet import fleet
 from tests.system.faults.load import Load
@@ -13,6 +15,7 @@ from tests.system.faults.test_kills import PATIENCE_S, settled
 from tests.system.running_platform import Platform
 
 PER_POINT, AT_A_TIME = (20, 40) if LONG else (1, 10)
+WAITING = 50  # messages
 SIGKILLED = 128 + signal.SIGKILL
 
 
@@ -28,9 +31,11 @@ def test_sigkill_at_each_point_of_the_work_loses_nothing(platform: Platform) -> 
 
 
 def feed(load: Load, until: Callable[[], bool]) -> None:
-    """Submit small messages until enough has happened."""
+    """Submit small messages until enough has happened, so that some always wait, and never many."""
     give_up_at = time.monotonic() + PATIENCE_S * 4
-    while not until():
-        assert time.monotonic() < give_up_at
-        load.submit(AT_A_TIME)
-        time.sleep(0.1)
+    with contextlib.closing(redis_client(load.platform.broker)) as client:
+        while not until():
+            assert time.monotonic() < give_up_at
+            if client.llen("interactive") < WAITING:
+                load.submit(AT_A_TIME)
+            time.sleep(0.1)
