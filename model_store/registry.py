@@ -6,12 +6,12 @@ Parts, then record, then pointer: a version's files, then its manifest (create-o
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import ValidationError
 
 from model_store.alias import Alias, Target
+from model_store.aliases import Aliases
 from model_store.bundle_files import DECODER, EXEMPLARS, REFERENCE, SERVING_FILES
 from model_store.late_erasures import heed_erasures, keep_exemplars
 from model_store.layout import MANIFEST, AliasName, Layout
@@ -19,7 +19,7 @@ from model_store.manifest import Manifest, sha256
 from model_store.object_store import Get, ObjectStore, StoredObject
 from model_store.signature import ANYBODY, SIGNATURE, Signer, TrustedKeys
 from model_store.unfinished import completes
-from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, PreconditionFailed, ShoalError
+from producer.errors import BundleInvalid, NoChampion, ObjectNotFound, ShoalError
 
 if TYPE_CHECKING:
     from model_store.bundle import Bundle
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Alias", "Registry", "Target"]
 
 log = structlog.get_logger(__name__)
-
-ATTEMPTS: Final = 50  # of a compare-and-swap among racing promoters
 
 
 class Registry:
@@ -45,6 +43,7 @@ class Registry:
         """Check what is read with the keys `trusted`; sign what is published with `signer`."""
         self._store = store
         self._layout = Layout(collection)
+        self._aliases = Aliases(store, collection)
         self._trusted = trusted
         self._signer = signer
         self.collection = collection
@@ -117,8 +116,7 @@ class Registry:
 
     def alias(self, name: AliasName) -> Alias | None:
         """Read an alias; None if it was never set."""
-        found = self._read_alias(name)
-        return found[0] if found else None
+        return self._aliases.get(name)
 
     def current(self) -> Alias:
         """Read the champion.
@@ -144,7 +142,7 @@ class Registry:
             PreconditionFailed: somebody else promoted meanwhile.
         """
         _, target = self.manifest(version)
-        return self._move(target, reason, expected_generation)
+        return self._aliases.move_champion(target, reason, expected_generation)
 
     def rollback(self, *, reason: str = "rollback") -> Alias:
         """Make the champion's predecessor the champion again. Rolling back twice is refused: it led forward.
@@ -160,23 +158,15 @@ class Registry:
                 f"the champion {champion.version} has nothing to go back to: promote a version by its name"
             )
         self.manifest(champion.previous.version)  # refused here rather than by every worker
-        return self._move(champion.previous, reason, champion.generation, back=True)
+        return self._aliases.move_champion(champion.previous, reason, champion.generation, back=True)
 
     def moves(self) -> Iterator[Alias]:
         """List every champion there was, oldest first, each with the reason why it became one."""
-        last = 0
-        for info in self._store.list(self._layout.alias_moves()):
-            alias = Alias.model_validate_json(self._store.get(info.key).data)
-            last = alias.generation
-            yield alias
-        champion = self.alias("champion")
-        if champion is not None and champion.generation > last:  # whoever promoted it died before the note
-            yield champion
+        return self._aliases.moves()
 
     def set_challenger(self, target: Target, *, reason: str) -> None:
         """Point `challenger` at a version that was published and not promoted."""
-        alias = Alias(version=target.version, sha256=target.sha256, generation=0, reason=reason)
-        self._store.put(self._layout.alias("challenger"), alias.model_dump_json().encode())
+        self._aliases.set_challenger(target, reason)
 
     def load(self, target: Target, device: str) -> "Bundle":
         """Fetch, verify, build and probe a version.
@@ -229,64 +219,3 @@ class Registry:
                 raise found
             files[names[position]] = found.data
         return files
-
-    def _move(
-        self, target: Target, reason: str, expected_generation: int | None, *, back: bool = False
-    ) -> Alias:
-        for _ in range(ATTEMPTS):
-            found = self._read_alias("champion")
-            generation, before = (found[0].generation, found[0]) if found else (0, None)
-            if before is not None:
-                self._note_move(before)
-            if expected_generation not in (None, generation):
-                raise PreconditionFailed(
-                    f"the champion moved on to generation {generation}: look again before promoting"
-                )
-            if before is not None and before.sha256 == target.sha256:
-                return before  # it is the champion: a move would only lose the way back
-            alias = Alias(
-                version=target.version,
-                sha256=target.sha256,
-                generation=generation + 1,
-                reason=reason,
-                previous=Target(version=before.version, sha256=before.sha256)
-                if before and not back
-                else None,
-            )
-            try:
-                self._write_alias("champion", alias, found[1] if found else None)
-            except PreconditionFailed:
-                continue
-            self._note_previous(before)
-            self._note_move(alias)
-            return alias
-        raise PreconditionFailed(f"the champion of {self.collection} kept moving; try again")
-
-    def _note_move(self, alias: Alias) -> None:
-        """Keep a champion in the history, if whoever promoted it did not come to that."""
-        with contextlib.suppress(PreconditionFailed):
-            key = self._layout.alias_move(alias.generation)
-            self._store.put(key, alias.model_dump_json().encode(), create_only=True)
-
-    def _note_previous(self, before: Alias | None) -> None:
-        """Show people where rollback goes; the truth is in the champion, so a lost race is no loss."""
-        found = self._read_alias("previous")
-        if before is not None and (found is None or found[0].generation < before.generation):
-            try:
-                self._write_alias("previous", before, found[1] if found else None)
-            except PreconditionFailed:
-                return
-
-    def _read_alias(self, name: AliasName) -> tuple[Alias, str] | None:
-        try:
-            found = self._store.get(self._layout.alias(name))
-        except ObjectNotFound:
-            return None
-        try:
-            return Alias.model_validate_json(found.data), found.etag
-        except ValidationError as error:
-            raise BundleInvalid(f"the alias {self._layout.alias(name)} cannot be read: {error}") from error
-
-    def _write_alias(self, name: AliasName, alias: Alias, etag: str | None) -> None:
-        data = alias.model_dump_json().encode()
-        self._store.put(self._layout.alias(name), data, create_only=etag is None, if_match=etag)

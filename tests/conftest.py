@@ -56,3 +56,14 @@ def tiny_bundle() -> "TinyBundle":
     from tests.tiny_model import make_tiny_bundle  # noqa: PLC0415 - most tests need no torch
 
     return make_tiny_bundle()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small are faster on one thread, by far if the machine is busy."""
+    import torch  # noqa: PLC0415 - most tests need no torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

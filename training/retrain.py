@@ -21,25 +21,24 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle_files import CLUSTERS, REFERENCE, ClusterFile
 from model_store.cluster_history import ClusterHistory
-from model_store.cluster_names import ClusterNames, heirs
+from model_store.cluster_names import ClusterNames
 from model_store.images import ImageSource
-from model_store.late_erasures import heed_erasures
 from model_store.object_store import ObjectStore
 from model_store.preprocess import Preprocess
 from model_store.registry import Alias, Registry
 from model_store.signature import Signer, TrustedKeys
 from producer.contracts import ImageRef
-from producer.errors import BundleInvalid, ObjectNotFound, PreconditionFailed, ShoalError
+from producer.errors import ShoalError
 from training.candidate import Candidates
 from training.checkpoint import RunCheckpoints
 from training.corpus import Corpus
 from training.progress import Progress
 from training.run_corpus import RunCorpus
 from training.run_lease import RunLease, RunLost, Stall
+from training.run_outcome import RunOutcome
 from training.run_progress import RunProgress
-from training.run_record import RunRecord, State, Trigger, version_of
+from training.run_record import RunRecord, Trigger, version_of
 from training.run_report import known_names, report_run
 from training.runs import Runs
 from training.settings import Settings
@@ -67,6 +66,7 @@ class Retraining:
         trusted = TrustedKeys(settings.store.trusted_keys)
         self._registry = Registry(store, collection, trusted=trusted, signer=signer)
         self._names = ClusterNames(store, collection)
+        self._outcome = RunOutcome(store, self._registry, self._names)
         self._history = ClusterHistory(store, collection)
         self._images = images
         self._settings = settings
@@ -93,8 +93,8 @@ class Retraining:
             Exception: as `run`.
         """
         if dead.version is not None:
-            self._heed_erasures(dead.version)
-        lease = self._runs.take_up(dead, self._became(dead))
+            self._outcome.heed_erasures(dead.version)
+        lease = self._runs.take_up(dead, self._outcome.became(dead))
         if lease is None:
             self._clear(dead)
             return None
@@ -124,23 +124,13 @@ class Retraining:
         If that cannot be known the run is left as it is: whoever takes it up carries its verdict out.
         """
         try:
-            became = self._became(lease.record)
+            became = self._outcome.became(lease.record)
             if became is not None:
                 self._end(lease, state=became)
         except ShoalError as error:
             log.warning("how the run ended is not known", slot=lease.record.slot, reason=str(error))
             return False
         return became is not None
-
-    def _became(self, record: RunRecord) -> State | None:
-        """Tell what the version of a run was made, if its verdict was carried out."""
-        if record.version is None:
-            return None
-        if record.promote:
-            moves = {alias.version for alias in self._registry.moves()}
-            return "promoted" if record.version in moves else None
-        challenger = self._registry.alias("challenger")
-        return "challenger" if challenger is not None and challenger.version == record.version else None
 
     def _fail(self, lease: RunLease, reason: str) -> None:
         try:
@@ -149,7 +139,7 @@ class Retraining:
             log.warning("the run's end could not be recorded", slot=lease.record.slot, reason=str(error))
 
     def _run(self, lease: RunLease) -> RunRecord:
-        if lease.record.version is not None and self._is_published(lease.record.version):
+        if lease.record.version is not None and self._outcome.is_published(lease.record.version):
             return self._conclude(lease)  # the trainer died after that
         pictures = self._pictures(lease.record)
         refs = pictures.refs()
@@ -214,45 +204,11 @@ class Retraining:
         )
         return trained
 
-    def _heed_erasures(self, version: str) -> None:
-        """Complete what publishing does for pictures erased meanwhile, if its trainer died before that."""
-        try:
-            reference = self._registry.file(version, REFERENCE)
-        except (ObjectNotFound, BundleInvalid):  # never published
-            reference = None
-        heed_erasures(self._store, self._registry.collection, version, reference)
-
     def _conclude(self, lease: RunLease) -> RunRecord:
-        """Carry out the verdict in the record; doing it twice, or two doing it, does it once."""
-        record = lease.save()
-        _, target = self._registry.manifest(str(record.version))
-        self._heed_erasures(target.version)
-        if not record.promote:
-            self._registry.set_challenger(target, reason=record.reason)
-            return self._end(lease, state="challenger")
-        clusters = ClusterFile.from_bytes(self._registry.file(target.version, CLUSTERS)).clusters
-        self._names.inherit(heirs(clusters))
-        try:
-            self._registry.promote(
-                target.version, reason=f"run {record.slot}", expected_generation=record.generation
-            )
-        except PreconditionFailed as error:
-            champion = self._registry.current()
-            before = champion.previous.version if champion.previous else None
-            if target.version not in (champion.version, before):  # else an earlier attempt has promoted it
-                self._registry.set_challenger(target, reason=str(error))
-                return self._end(lease, state="challenger", reason=str(error))
-        return self._end(lease, state="promoted")
+        return self._end(lease, **self._outcome.carry_out(lease.save()))
 
     def _pictures(self, record: RunRecord) -> RunCorpus:
         return RunCorpus(self._store, record.collection, record.slot, self._images, self._settings)
-
-    def _is_published(self, version: str) -> bool:
-        try:
-            self._registry.manifest(version)
-        except ObjectNotFound:
-            return False
-        return True
 
     def _end(self, lease: RunLease, **how: object) -> RunRecord:
         record = lease.end(**how)

@@ -59,3 +59,19 @@ def office(lease_broker: BrokerSettings, lease_client: "redis.Redis") -> Iterato
     office = Office(lease_broker, lease_client)
     with closing(office.leases):
         yield office
+
+
+@pytest.fixture
+def broker(stack: Stack) -> Iterator[BrokerSettings]:
+    """A database of this test's own, empty before and after."""
+    settings = BrokerSettings(url=SecretStr(stack.broker_url.removesuffix("/0") + "/5"))
+    with closing(redis_client(settings)) as client:
+        client.flushdb()
+        yield settings
+        client.flushdb()
+
+
+@pytest.fixture
+def wire(broker: BrokerSettings) -> "Iterator[redis.Redis]":
+    with closing(redis_client(broker)) as client:
+        yield client

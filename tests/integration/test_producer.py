@@ -1,7 +1,6 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,54 +9,14 @@ import redis
 from kombu.connection import Connection
 from kombu.message import Message
 from kombu.messaging import Consumer
-from pydantic import SecretStr
 
 from console.stack import Stack
-from producer import BrokerSettings, ClassifyImages, ImageRef, Producer
+from producer import BrokerSettings, Producer
 from producer.broker import CLASSIFY, celery_app, classify_queues, lane_depths, redis_client
 from producer.contracts import MAX_MESSAGE_BYTES, Lane
-from producer.envelope import read
-from producer.errors import BrokerUnavailable, InvalidReference, QueueFull
+from producer.errors import BrokerUnavailable, QueueFull
 from producer.leases import Leases
-
-SOON_S = 10.0
-
-
-@pytest.fixture
-def broker(stack: Stack) -> Iterator[BrokerSettings]:
-    """A database of this test's own, empty before and after."""
-    settings = BrokerSettings(url=SecretStr(stack.broker_url.removesuffix("/0") + "/5"))
-    with contextlib.closing(redis_client(settings)) as client:
-        client.flushdb()
-        yield settings
-        client.flushdb()
-
-
-@pytest.fixture
-def wire(broker: BrokerSettings) -> "Iterator[redis.Redis]":
-    with contextlib.closing(redis_client(broker)) as client:
-        yield client
-
-
-def ref(number: int) -> ImageRef:
-    return ImageRef(image_id=f"img_{number}", bucket="uploads", key=f"a/{number}.jpg")
-
-
-def refs(count: int) -> Iterator[ImageRef]:
-    return (ref(number) for number in range(count))
-
-
-def envelopes(wire: "redis.Redis", queue: str) -> list[dict[str, Any]]:
-    """What waits in a queue, oldest first, as kombu wrote it."""
-    return [json.loads(str(text)) for text in reversed(wire.lrange(queue, 0, -1))]
-
-
-def bodies(wire: "redis.Redis", queue: str) -> list[bytes]:
-    return [envelope["body"].encode() for envelope in envelopes(wire, queue)]
-
-
-def messages(wire: "redis.Redis", queue: str) -> list[ClassifyImages]:
-    return [ClassifyImages.model_validate(json.loads(body)[1]) for body in bodies(wire, queue)]
+from tests.integration.lane_contents import SOON_S, bodies, envelopes, messages, ref, refs
 
 
 def test_acknowledged_reference_lies_in_redis_as_the_designs_message(
@@ -209,48 +168,3 @@ def test_absent_broker_is_reported_at_once() -> None:
         producer.submit(ref(1))
 
     assert time.monotonic() - started < 2
-
-
-def japanese(count: int) -> ClassifyImages:
-    """A message whose keys take 3 bytes a letter, and 6 where JSON is escaped."""
-    images = (
-        ImageRef(image_id=f"img_{n}", bucket="uploads", key=f"{n}/" + "\u732b" * 50) for n in range(count)
-    )
-    return ClassifyImages(images=tuple(images))
-
-
-def test_a_whole_message_is_sent_as_it_is_though_celery_would_write_it_longer(
-    broker: BrokerSettings, wire: "redis.Redis"
-) -> None:
-    message = japanese(240)
-    assert len(message.model_dump_json(ensure_ascii=True)) > MAX_MESSAGE_BYTES
-
-    with Producer(broker) as producer:
-        producer.send(message)
-
-    assert messages(wire, "interactive") == [message]
-    (raw,) = wire.lrange("interactive", 0, -1)
-    assert read(str(raw).encode(), (CLASSIFY,)).task_id == message.message_id
-
-
-def test_a_whole_message_that_no_worker_would_read_is_refused(
-    broker: BrokerSettings, wire: "redis.Redis"
-) -> None:
-    images = (ImageRef(image_id=f"img_{n}", bucket="uploads", key="k" * 500) for n in range(256))
-
-    with Producer(broker) as producer, pytest.raises(InvalidReference, match="the limit is"):
-        producer.send(ClassifyImages(images=tuple(images)))
-
-    assert wire.llen("interactive") == 0
-
-
-def test_a_message_full_of_quotes_is_not_too_long_to_be_read(
-    broker: BrokerSettings, wire: "redis.Redis"
-) -> None:
-    hard = [ImageRef(image_id=f"img_{i}", bucket="uploads", key='\\"' * 500) for i in range(100)]
-    with Producer(broker) as producer:
-        producer.submit_many(hard)
-
-    letters = [read(str(raw).encode(), (CLASSIFY,)) for raw in wire.lrange("interactive", 0, -1)]
-
-    assert sum(len(letter.fields["images"]) for letter in letters) == 100

@@ -17,7 +17,7 @@ from console.valkey import broker_url, valkey_config, valkey_server
 from producer import Producer
 from producer.errors import BrokerUnavailable, QueueFull
 from producer.settings import ProducerSettings
-from tests.integration.test_producer import SOON_S, messages, ref, refs
+from tests.integration.lane_contents import SOON_S, messages, ref, refs
 
 pytestmark = pytest.mark.usefixtures("stack")  # skips where there is no Valkey
 

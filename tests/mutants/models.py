@@ -12,10 +12,10 @@ REMEDIES = (
     ),
     Mutant(
         "aliases move without compare-and-swap",
-        "model_store/registry.py",
+        "model_store/aliases.py",
         "create_only=etag is None, if_match=etag)",
         "create_only=False, if_match=None)",
-        ("tests/unit/model_store/test_registry.py",),
+        ("tests/unit/model_store/test_aliases.py",),
     ),
     Mutant(
         "a bundle serves without its probe",

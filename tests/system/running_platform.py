@@ -2,12 +2,10 @@ import contextlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
 
 from console.stack import Stack
 from console.waiting import wait_for_results
@@ -32,6 +29,7 @@ from producer.contracts import ClassifyImages, ImageRef, Result
 from producer.presence import workers
 from producer.settings import BrokerSettings
 from tests.system.forked_process import ForkedProcess
+from tests.system.scraped import scraped
 from tests.tiny_model import TinyBundle
 from training.dataset import from_encoded
 from training.progress import Silent
@@ -62,9 +60,14 @@ def picture(kind: int, seed: int) -> bytes:
 @cache
 def tiny_model(seed: int) -> TinyBundle:
     """Train on 90 pictures of the three kinds, once for all tests of this process."""
-    training = {"fit": {**TINY, "random_state": seed}, "cluster": {"n_clusters": 3, "n_components": 8}}
-    settings = Settings.model_validate({"training": training})
-    items = ((f"{i}.png", picture(i % 3, i)) for i in range(90))
+    items = [(f"{i}.png", picture(i % 3, i)) for i in range(90)]
+    return trained_on(items, n_clusters=3, random_state=seed)
+
+
+def trained_on(items: list[tuple[str, bytes]], n_clusters: int, **fit: int) -> TinyBundle:
+    """Train a tiny model in this process on pictures and their names."""
+    cluster = {"n_clusters": n_clusters, "n_components": 8}
+    settings = Settings.model_validate({"training": {"fit": {**TINY, **fit}, "cluster": cluster}})
     with tempfile.TemporaryDirectory() as folder:
         corpus = from_encoded(
             items, settings.training.preprocess, settings.decode, Path(folder), source="test"
@@ -105,12 +108,9 @@ class Platform:
         return self.log.read_text()
 
     def metrics(self, name: str, **labels: str) -> float:
-        """Ask the running worker by HTTP for one of its figures, 0 if it tells none such."""
-        [url] = set(re.findall(r"health endpoint +url=(\S+)", self.log_text()))
-        with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310 - ours
-            told = text_string_to_metric_families(answer.read().decode())
-        samples = [sample for family in told for sample in family.samples]
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+        """Ask the running worker for one of its figures; 0 if it tells none such."""
+        assert self.log is not None
+        return scraped(self.log, name, **labels)
 
     @contextlib.contextmanager
     def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:
@@ -158,7 +158,10 @@ class Platform:
         return self.registry().promote(self.publish_tiny_model(seed)).version
 
     def publish_tiny_model(self, seed: int = 0) -> str:
-        manifest, files = tiny_model(seed)
+        return self.publish(tiny_model(seed))
+
+    def publish(self, bundle: TinyBundle) -> str:
+        manifest, files = bundle
         own = manifest.model_copy(update={"collection": self.collection, "version": new_version()})
         return self.registry().publish(own, files).version
 

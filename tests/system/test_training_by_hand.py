@@ -1,12 +1,11 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from tests.system.running_platform import Platform
 from tests.system.shoal_command import Shoal
 from tests.tiny_model import tiny_pixels
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = {
     "SHOAL_TRAINING__FIT__RECIPE": "pixel",
@@ -15,15 +14,6 @@ SETTINGS = {
     "SHOAL_TRAINING__FIT__FROM_CHAMPION": "false",
     "SHOAL_TRAINING__CLUSTER__N_COMPONENTS": "8",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are faster on one thread, by far if the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_worse_model_stays_challenger_unless_it_is_forced_with_a_reason(

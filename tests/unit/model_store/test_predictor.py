@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,15 +13,9 @@ from model_store.predictor import N_NEAREST, Prediction, Predictor, best_device
 from producer.errors import ConfigurationError
 from tests.tiny_model import N_CLUSTERS, TinyModel, tiny_model, tiny_pixels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FLOATS = ("projections", "distances", "typicality")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -14,18 +12,11 @@ from training.recipes.distilled import Distilled
 from training.recipes.objective import Batch
 from training.teacher_targets import TeacherTargets, unit_length
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Architecture(widths=(4, 6), embedding_dim=5)
 STILL = Augmentation.model_validate(dict.fromkeys(Augmentation.model_fields, 0) | {"min_crop": 1})
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are faster on one thread, by far if the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class MeanColour:

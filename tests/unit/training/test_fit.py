@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -14,17 +13,10 @@ from training.fit import EpochReport, embed, fit_autoencoder
 from training.fit_run import Best, shuffled
 from training.fit_settings import FitSettings, plan_steps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Architecture(widths=(4, 6), embedding_dim=5)
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are faster on one thread, by far if the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def two_kinds(n: int, seed: int = 0) -> Pixels:

@@ -1,8 +1,5 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from model_store.bundle import load_decoder
 from model_store.bundle_files import DECODER, REFERENCE
@@ -14,15 +11,9 @@ from training.corpus import Corpus
 from training.predecessor import Predecessor, by_hash, load_predecessor, view
 from training.train import Trained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHOWN = pictures((0, 1, 2, 3), n_each=20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 """What the report of a run shows, and that it stands on its own."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from model_store.bundle_files import ClusterEvent
 from model_store.clusterer import Assignment
@@ -23,16 +21,10 @@ from training.report.report import PAGE, Report, make_report
 from training.report.subject import Subject
 from training.trained import Trained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FEW = tiny_runs.FEW
 HOSTILE = '<script>alert("x")</script> $x^2$ \N{CJK UNIFIED IDEOGRAPH-72AC} & "quoted"'
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

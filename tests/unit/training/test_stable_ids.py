@@ -1,8 +1,5 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from model_store.bundle_files import CLUSTERS, MODEL_CARD, ClusterFile
 from model_store.cluster_names import ClusterNames
@@ -10,15 +7,9 @@ from model_store.object_store import MemoryStore
 from tests.unit.training.drawn_kinds import Pictures, pictures, settings, trained
 from training.train import Trained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FOUR = pictures((0, 1, 2, 3))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

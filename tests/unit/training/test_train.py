@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,8 @@ from training.progress import Silent
 from training.train import Trained, train
 from training.train_settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 N = 90
 ARCHITECTURE = {"widths": (4, 8), "embedding_dim": 8}
 
@@ -61,14 +63,6 @@ def corpus(n: int = N) -> Corpus:
 
 def run(settings: TrainSettings, corpus: Corpus) -> Trained:
     return train(corpus, settings, Silent(), source="npy", collection="cats", parent="v0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

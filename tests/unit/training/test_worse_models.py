@@ -1,11 +1,10 @@
 """What the gates are for. The figures of 20 tries each are of `benchmarks/gates.py`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from model_store.bundle import load_decoder
 from model_store.bundle_files import DECODER, REFERENCE
@@ -30,17 +29,11 @@ from training.promotion import PromotionPolicy, Verdict, decide
 from training.train import Trained, train
 from training.train_settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHOWN = pictures((0, 1, 2, 3), n_each=40)
 CLEAN = SHOWN.corpus()
 UNTIMED = PromotionPolicy(max_latency=1e6)  # a busy machine may make any model look slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
