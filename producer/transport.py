@@ -6,7 +6,7 @@ lanes. Whoever pushes with kombu rings; whoever pushes by hand need not.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
@@ -25,17 +25,30 @@ if TYPE_CHECKING:
 LOOK_S: Final = 0.25
 
 
-def push(client: "redis.Redis", lane: str, message: bytes | str) -> None:
-    """Put one message at the end of a lane, and wake an idle worker.
+def push(
+    client: "redis.Redis", letters: Sequence[tuple[str, bytes | str]], *, whole: bool = True
+) -> list[Exception | None]:
+    """Put messages at the ends of their lanes, and wake idle workers: one write, one wait for the disk.
+
+    Args:
+        client: of the broker.
+        letters: lane and message of each; those of a lane stay in this order.
+        whole: all of them or none, if Redis refuses one beforehand, since it is full or may not be written
+            to; without it each has an answer of its own, at a wait for the disk for every few.
+
+    Returns:
+        For each None once Redis has acknowledged it, or the error that it answered.
 
     Raises:
-        redis.exceptions.RedisError: whether it is there is not known.
+        redis.exceptions.RedisError: whether they are there is not known; or they were refused as a whole.
     """
-    with client.pipeline(transaction=True) as pipe:
-        pipe.lpush(lane, message)
-        pipe.lpush(BELL, 1)
+    with client.pipeline(transaction=whole) as pipe:
+        for lane, message in letters:
+            pipe.lpush(lane, message)
+        pipe.lpush(BELL, *[1] * min(len(letters), BELL_RINGS))
         pipe.ltrim(BELL, 0, BELL_RINGS - 1)
-        pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
+    return [answer if isinstance(answer, Exception) else None for answer in answers[: len(letters)]]
 
 
 class QoS(stock.QoS):
@@ -81,7 +94,9 @@ class Channel(stock.Channel):
 
     def _put(self, queue: str, message: Mapping[str, Any], **_: object) -> None:
         with self.conn_or_acquire() as client:
-            push(client, queue, dumps(message))
+            (refusal,) = push(client, [(queue, dumps(message))])
+        if refusal is not None:
+            raise refusal
 
     def _queue_bind(self, *_: object) -> None:
         """Write nothing: the default exchange leads to a queue by its name, also when Redis is full."""

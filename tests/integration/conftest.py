@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from model_store.settings import StoreSettings
 from producer.broker import redis_client
 from producer.settings import BrokerSettings
 from tests.integration.office import Office
+from tests.integration.own_broker import Broker, own_broker
 from tests.integration.policed_servers import Policed, policed_servers
 
 
@@ -59,3 +61,10 @@ def office(lease_broker: BrokerSettings, lease_client: "redis.Redis") -> Iterato
     office = Office(lease_broker, lease_client)
     with closing(office.leases):
         yield office
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of this test's own, which it may stop, kill and fill."""
+    with own_broker(tmp_path) as broker:
+        yield broker
