@@ -181,6 +181,20 @@ REMEDIES = (
         ("tests/integration/test_producer.py",),
     ),
     Mutant(
+        "bulk messages take every thread",
+        "producer/transport.py",
+        "if held[lane] < self.most_held.get(lane, held[lane] + 1)]",
+        "]",
+        ("tests/integration/test_most_held.py",),
+    ),
+    Mutant(
+        "single uploads wait for bulk on the device",
+        "worker/batcher.py",
+        "(self._urgent if urgent else self._queue).append",
+        "self._queue.append",
+        ("tests/unit/worker/test_batcher.py",),
+    ),
+    Mutant(
         "what a broker refused counts as sent",
         SENDER,
         "                outcomes[position] = outcome\n",
