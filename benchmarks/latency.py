@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks.parts_alone import parts_alone
-from benchmarks.served import Log, Served, served
+from benchmarks.serving.parts_alone import parts_alone
+from benchmarks.serving.served import Log, Served, served
 from producer.client import Producer
 from producer.contracts import ClassifyImages
 

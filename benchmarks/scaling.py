@@ -2,7 +2,7 @@
 
 `.venv/bin/python -m benchmarks.scaling [--json]` prints tables; with `--json` the last line is a JSON object.
 
-- 1, 2, 4, 8 real workers whose device sleeps (`stub_worker.py`): two cores cannot show more with real work
+- 1, 2, 4, 8 real workers whose device sleeps (`serving/stub_worker.py`): two cores show no more otherwise
 - a backlog from 1,000 to 1,000,000 references: bytes in Redis, rates of publishing and taking, and how soon a
   worker that is started before the longest one has done its first message
 """
@@ -15,7 +15,7 @@ import statistics
 import time
 from typing import Final
 
-from benchmarks.served import Log, Served, served
+from benchmarks.serving.served import Log, Served, served
 from producer.broker import BULK, INTERACTIVE, lease_client
 from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef
@@ -50,7 +50,7 @@ def more_workers(platform: Served, producer: Producer) -> list[dict[str, float]]
     with contextlib.ExitStack() as running:
         for count in WORKERS:
             logs += running.enter_context(
-                platform.workers(count - len(logs), "benchmarks.stub_worker", **STUB)
+                platform.workers(count - len(logs), "benchmarks.serving.stub_worker", **STUB)
             )
             before = [len(log.done) for log in logs]
             messages = [

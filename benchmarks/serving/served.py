@@ -34,7 +34,7 @@ from training.settings import Settings
 from training.train import train
 
 UPLOADS, SIDE, KINDS = 512, 32, 3
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def picture(number: int) -> bytes:

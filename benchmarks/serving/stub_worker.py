@@ -1,4 +1,4 @@
-"""`python -m benchmarks.stub_worker worker`: the real worker, whose device sleeps instead of computing.
+"""`python -m benchmarks.serving.stub_worker worker`: the real worker, whose device sleeps instead.
 
 `STUB_S` is for how many seconds, each pass. Everything else is the real code in the real process.
 """

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.served import Served, picture
+from benchmarks.serving.served import Served, picture
 from model_store.admission import DecodeLimits
 from model_store.decode import Picture
 from model_store.images import ImageSource
