@@ -9,7 +9,7 @@ that submit the same job at once find out at the next page: the slower one stops
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from model_store.job_record import JobRecord
 from model_store.jobs import Held, Jobs
 from producer.broker import BULK
 from producer.contracts import ClassifyImages
-from producer.errors import ConfigurationError, ObjectNotFound, PreconditionFailed, QueueFull
+from producer.errors import ConfigurationError, ObjectNotFound, PreconditionFailed, QueueFull, ShoalError
 
 FULL_PAUSE_S: Final = 1.0
 SAY_EVERY_S: Final = 60.0
@@ -40,13 +40,13 @@ class BulkSubmission:
 
     Args:
         jobs: of its collection.
-        send: puts a message on its lane, and returns once that is acknowledged.
-        on_progress: told after each message how many references are submitted.
+        send: puts messages on their lane; gives for each None once acknowledged, or why it is not there.
+        on_progress: told after each page how many references are submitted.
         on_wait: told that the lane is full.
     """
 
     jobs: Jobs
-    send: Callable[[ClassifyImages], None]
+    send: Callable[[Sequence[ClassifyImages]], Sequence[ShoalError | None]]
     on_progress: Callable[[int], None] = field(default=lambda _: None)
     on_wait: Callable[[str], None] = field(default=lambda _: None)
 
@@ -88,17 +88,19 @@ class BulkSubmission:
 
     def _sent(self, record: JobRecord, page: BulkPage) -> JobRecord:
         number, pictures = record.messages or 0, record.pictures
-        for refs in gathered(page.refs):
-            message = ClassifyImages(
+        messages = [
+            ClassifyImages(
                 message_id=record.message_id(number),
                 collection=record.collection,
                 lane=BULK,
                 job_id=record.job_id,
                 images=refs,
             )
-            self._send(message)
-            number, pictures = number + 1, pictures + len(refs)
-            self.on_progress(pictures)
+            for number, refs in enumerate(gathered(page.refs), number)
+        ]
+        self._send(messages)
+        number, pictures = number + len(messages), pictures + len(page.refs)
+        self.on_progress(pictures)
         return record.model_copy(
             update={
                 "cursor": page.cursor,
@@ -109,15 +111,17 @@ class BulkSubmission:
             }
         )
 
-    def _send(self, message: ClassifyImages) -> None:
+    def _send(self, messages: Sequence[ClassifyImages]) -> None:
         said_at = float("-inf")
-        while True:
-            try:
-                self.send(message)
-            except QueueFull as error:
+        while messages:
+            outcomes = list(zip(messages, self.send(messages), strict=True))
+            full = [outcome for _, outcome in outcomes if isinstance(outcome, QueueFull)]
+            for _, outcome in outcomes:
+                if outcome is not None and not isinstance(outcome, QueueFull):
+                    raise outcome
+            if full:
                 if time.monotonic() - said_at > SAY_EVERY_S:
-                    self.on_wait(f"waits: {error}")
+                    self.on_wait(f"waits: {full[0]}")
                     said_at = time.monotonic()
                 time.sleep(FULL_PAUSE_S)
-            else:
-                return
+            messages = [message for message, outcome in outcomes if outcome is not None]

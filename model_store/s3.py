@@ -10,13 +10,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from uuid import uuid4
 
 from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
+from model_store.right_of_way import RightOfWay
 from model_store.s3_clients import fast_store, s3_client
 from model_store.s3_errors import boto3_errors
 from model_store.s3_requests import S3Requests
@@ -54,8 +55,13 @@ def create_bucket(bucket: str, settings: StoreSettings) -> bool:
 class S3Store:
     """One bucket of an S3-compatible store. See ObjectStore for the guarantees."""
 
-    def __init__(self, bucket: str, settings: StoreSettings) -> None:
+    def __init__(self, bucket: str, settings: StoreSettings, right_of_way: RightOfWay | None = None) -> None:
         """Open no connection yet.
+
+        Args:
+            bucket: its name.
+            settings: how to reach the store.
+            right_of_way: that the requests of `get_many` and `put_many` pass, where there are several.
 
         Raises:
             ConfigurationError: there are no credentials.
@@ -65,6 +71,7 @@ class S3Store:
         self._requests = S3Requests(bucket, self._client, fast_store(bucket, settings), settings)
         self._retry = Retry(settings.max_retries, settings.retry_for_s)
         self._window = settings.max_in_flight
+        self._right_of_way = right_of_way or RightOfWay(settings.max_in_flight)
         self._pool = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix=f"s3-{bucket}")
 
     def get(self, key: str) -> StoredObject:
@@ -74,13 +81,21 @@ class S3Store:
     def get_many(
         self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
-        """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once."""
-        waiting = enumerate(gets)
+        """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once.
+
+        A single one does not stand in line behind those of other threads.
+        """
+        rest = iter(gets)
+        first = list(islice(rest, 2))
+        if len(first) == 1:
+            yield 0, self._get_or_error(first[0], max_bytes, budget)
+            return
+        waiting = enumerate(chain(first, rest))
         on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
         try:
             while True:
                 for position, wanted in islice(waiting, self._window - len(on_their_way)):
-                    future = self._pool.submit(self._get_or_error, wanted, max_bytes, budget)
+                    future = self._pool.submit(self._get_in_turn, wanted, max_bytes, budget)
                     on_their_way[future] = position
                 if not on_their_way:
                     return
@@ -118,22 +133,13 @@ class S3Store:
     def put_many(
         self, items: Mapping[str, bytes], *, create_only: bool = False
     ) -> dict[str, str | ShoalError]:
-        """See ObjectStore."""
-        futures = {
-            key: self._pool.submit(self.put, key, data, create_only=create_only)
-            for key, data in items.items()
-        }
-        outcome: dict[str, str | ShoalError] = {}
-        for key, future in futures.items():
-            try:
-                outcome[key] = future.result()
-            except ShoalError as error:
-                outcome[key] = error
-            except BaseException as error:
-                if not future.done():  # it is this thread that is to end
-                    raise
-                outcome[key] = _panic(key, error)
-        return outcome
+        """See ObjectStore. A single one does not stand in line behind those of other threads."""
+        if len(items) == 1:
+            ((key, data),) = items.items()
+            return {key: self._put_or_error(key, data, create_only=create_only)}
+        put = partial(self._put_in_turn, create_only=create_only)
+        futures = {key: self._pool.submit(put, key, data) for key, data in items.items()}
+        return {key: future.result() for key, future in futures.items()}
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See ObjectStore. SeaweedFS orders folder by folder: `a/b` before `a-b`."""
@@ -175,6 +181,26 @@ class S3Store:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
+    def _put_in_turn(self, key: str, data: bytes, *, create_only: bool) -> str | ShoalError:
+        with self._right_of_way.passing():
+            return self._put_or_error(key, data, create_only=create_only)
+
+    def _get_in_turn(
+        self, wanted: Get, max_bytes: int, budget: ByteBudget | None
+    ) -> StoredObject | ShoalError:
+        with self._right_of_way.passing():
+            return self._get_or_error(wanted, max_bytes, budget)
+
+    def _put_or_error(self, key: str, data: bytes, *, create_only: bool) -> str | ShoalError:
+        try:
+            return self.put(key, data, create_only=create_only)
+        except ShoalError as error:
+            return error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
+            return _panic(key, error)
+
     def _get_or_error(
         self, wanted: Get, max_bytes: int, budget: ByteBudget | None
     ) -> StoredObject | ShoalError:
@@ -184,6 +210,8 @@ class S3Store:
             found = self._get(wanted, max_bytes, held)
         except ShoalError as error:
             found = error
+        except (KeyboardInterrupt, SystemExit):
+            raise
         except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
             found = _panic(wanted.key, error)
         if held is not None:

@@ -5,7 +5,7 @@ something, so a bulk backlog never holds up a single upload.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import redis
@@ -45,6 +45,7 @@ def celery_app(
     *,
     leases: Leases | None = None,
     tasks: tuple[str, ...] = (),
+    most_held: Mapping[str, int] | None = None,
 ) -> Celery:
     """Make a Celery app with the delivery settings that docs/decisions/0002 gives reasons for.
 
@@ -54,11 +55,13 @@ def celery_app(
         queues: taken from in this order.
         leases: hold what a worker takes; one that only sends needs none.
         tasks: names of those that a worker does; a message for another is unreadable.
+        most_held: by lane, how many of its messages a worker may hold at once; no limit if it is not named.
     """
     app = Celery(name, broker=settings.url.get_secret_value(), set_as_current=False)
     transport: dict[str, Any] = {
         "leases": leases,
         "tasks": tasks,
+        "most_held": most_held or {},
         "priority_steps": [0],  # lanes are queues: one key each, not four
         "socket_connect_timeout": settings.connect_timeout_s,
         "socket_timeout": settings.socket_timeout_s

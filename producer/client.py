@@ -1,32 +1,30 @@
 """The client that an upload platform holds: takes references one by one, sends them by the hundred.
 
-submit -> outbox (gathers) -> one message of up to 256 references -> Redis -> future resolved
+submit -> outbox (gathers up to 256 into a message) -> sender (many messages in one write) -> future
 """
 
 import atexit
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from producer.broker import CLASSIFY, broker_errors, celery_app, classify_queues, lane_depths, redis_client
+from producer.broker import lane_depths, redis_client
 from producer.contracts import ClassifyImages, ImageRef, Lane, Name
-from producer.envelope import Unreadable, envelope, read
 from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, ShoalError
 from producer.outbox import Address, Outbox
+from producer.sender import Sender
 from producer.settings import BrokerSettings, ProducerSettings
-from producer.transport import push
 
 log = logging.getLogger(__name__)
 
 DEPTH_CHECK_S: Final = 1.0  # how old the known queue depth may be
-RETRY_PAUSE_S: Final = 0.1
 ADDRESS: Final = TypeAdapter(tuple[Name, Lane, Name | None])
 
 
@@ -50,11 +48,9 @@ class Producer:
             broker = BrokerSettings(url=SecretStr(broker))
         self._settings = settings or ProducerSettings()
         self._broker = _no_slower_than(self._settings.timeout_s, broker or BrokerSettings())
-        self._app = celery_app("producer", self._broker, classify_queues(self._broker))
-        self._connection = self._app.connection_for_write()  # not of Celery's pool: that outlives `close`
         self._redis = redis_client(self._broker)
-        self._keyring = self._broker.keyring()
-        self._outbox = Outbox(self._publish, self._settings)
+        self._sender = Sender(self._redis, self._broker, self._settings.timeout_s)
+        self._outbox = Outbox(self._sender.send, self._settings)
         self._depths: dict[Lane, int] = {}
         self._depths_read_at = float("-inf")
         self._addresses: dict[tuple[str, str, str | None], Address] = {}
@@ -124,14 +120,23 @@ class Producer:
             InvalidReference: no worker would read it, it is too long.
             QueueFull, BrokerUnavailable: it is not queued.
         """
-        # not as Celery writes it: with its escapes what once fitted may not
-        letter = envelope(CLASSIFY, message.message_id, self._signed(message))
+        (outcome,) = self.send_many([message])
+        if outcome is not None:
+            raise outcome
+
+    def send_many(self, messages: Sequence[ClassifyImages]) -> list[ShoalError | None]:
+        """Put whole messages into Redis as they are, in this order: far faster than one by one.
+
+        Returns:
+            For each None once Redis has acknowledged it, or the error with which `send` would not have
+            queued it. QueueFull in the middle says nothing about those after it.
+        """
         try:
-            read(letter, (CLASSIFY,))
-        except Unreadable as error:
-            raise InvalidReference(f"message {message.message_id} is not sent: {error}") from error
-        self._refuse_when_full(message.lane)
-        self._until_acknowledged(lambda: push(self._redis, message.lane, letter))
+            for lane in {message.lane for message in messages}:
+                self._refuse_when_full(lane)
+        except (QueueFull, BrokerUnavailable) as error:
+            return [error] * len(messages)
+        return list(self._sender.send(messages))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything taken so far is in Redis.
@@ -155,8 +160,6 @@ class Producer:
             self.flush()
         finally:
             self._outbox.stop()
-            self._connection.release()
-            self._app.close()
             self._redis.close()
 
     def __enter__(self) -> Self:
@@ -194,36 +197,6 @@ class Producer:
             raise QueueFull(
                 f"{depth} messages wait in the {lane} lane, the limit is {limit}: add workers, or slow down"
             )
-
-    def _publish(self, message: ClassifyImages) -> None:
-        fields = self._signed(message)
-        self._until_acknowledged(
-            lambda: self._app.send_task(
-                CLASSIFY,
-                kwargs=fields,
-                task_id=message.message_id,
-                queue=message.lane,
-                retry=False,
-                connection=self._connection,
-            )
-        )
-
-    def _signed(self, message: ClassifyImages) -> dict[str, Any]:
-        return self._keyring.sign(CLASSIFY, message.model_dump(mode="json", exclude_none=True))
-
-    def _until_acknowledged(self, send: Callable[[], object]) -> None:
-        """Send, and try again until the time-out."""
-        give_up_at = time.monotonic() + self._settings.timeout_s
-        while True:
-            try:
-                with broker_errors(self._broker):
-                    send()
-            except BrokerUnavailable:
-                if time.monotonic() > give_up_at:
-                    raise
-                time.sleep(RETRY_PAUSE_S)
-            else:
-                return
 
 
 def _whole_second(moment_s: float) -> datetime:

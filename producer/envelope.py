@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from producer.contracts import MAX_MESSAGE_BYTES
 
 # base64 takes a third more, quotes within quotes up to as much again; headers have the rest
@@ -64,26 +66,32 @@ class Letter:
 
 
 def envelope(task: str, task_id: str, fields: Mapping[str, Any], *, split: str | None = None) -> bytes:
-    """Write a message as it lies in a lane, as short as can be: no longer than it came."""
-    body = json.dumps([[], fields, EMBED], ensure_ascii=False, separators=(",", ":"))
-    encoded = base64.b64encode(body.encode()).decode()
-    plain = len(json.dumps(body, ensure_ascii=False).encode()) <= len(encoded)  # unless it is full of quotes
+    """Write a message as it lies in a lane, as short as can be: no longer than it came.
+
+    Raises:
+        Unreadable: it is so long that no worker would read it.
+    """
+    body = to_json([[], fields, EMBED])  # a fifth of the time that json takes
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise Unreadable(f"its body has {len(body)} bytes, the limit is {MAX_MESSAGE_BYTES}")
+    text = body.decode()
+    encoded = base64.b64encode(body).decode()
+    plain = len(to_json(text)) <= len(encoded)  # unless it is full of quotes
     headers = {"lang": "py", "task": task, "id": task_id, "root_id": task_id}
     if split is not None:
         headers[SPLIT] = split
     properties = {"correlation_id": task_id, "delivery_tag": task_id}
     if not plain:
         properties["body_encoding"] = "base64"
-    return json.dumps(
+    return to_json(
         {
-            "body": body if plain else encoded,
+            "body": text if plain else encoded,
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": headers,
             "properties": {**properties, "delivery_info": {"exchange": "", "routing_key": ""}},
-        },
-        ensure_ascii=False,
-    ).encode()
+        }
+    )
 
 
 def read(raw: bytes, tasks: Collection[str]) -> Letter:

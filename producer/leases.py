@@ -120,15 +120,15 @@ class Lease:
 class Leases:
     """The messages that this process holds. Thread-safe; outlives any one connection to the broker.
 
-    A thread renews what is held, and puts back into its lane whatever anybody's lease ran out for: the
-    messages of the dead, and those whose pause is over.
+    A thread renews what is held, and puts back into its lane whatever anybody's lease ran out for.
     """
 
     def __init__(self, client: "redis.Redis", lease_s: float) -> None:
         """Hold nothing yet; `client` must not decode responses."""
         self._client = client
         self._lease_ms = int(lease_s * 1000)
-        self._names = map(f"{secrets.token_hex(8)}-{{}}".format, itertools.count())
+        self.holder = secrets.token_hex(8)
+        self._names = map(f"{self.holder}-{{}}".format, itertools.count())
         self._lock = threading.Lock()
         self._held: dict[str, Lease] = {}
         self._in_work: set[str] = set()
@@ -225,8 +225,8 @@ class Leases:
         try:
             for name in list(self._held):
                 self.give_back(name)
-        except (redis.exceptions.RedisError, OSError):
-            pass  # the leases run out
+        except (redis.exceptions.RedisError, OSError):  # the leases run out
+            pass
         self._client.close()
 
     def __iter__(self) -> Iterator[Lease]:

@@ -1,7 +1,7 @@
 """What was submitted and is not yet in Redis: a bounded buffer and the one thread that empties it.
 
-Gathers by never waiting long: an idle outbox sends a single reference at once; while a message is on
-its way the next ones gather, and under load they linger a few ms more for company.
+Gathers by never waiting long: an idle outbox sends a single reference at once; while messages are on their
+way the next ones gather, under load they linger a few ms more for company, and then all go together.
 """
 
 import os
@@ -9,16 +9,19 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from producer.contracts import MAX_IMAGES_PER_MESSAGE, MAX_MESSAGE_BYTES, ClassifyImages, ImageRef, Lane
 from producer.errors import BrokerUnavailable, QueueFull, ShoalError
 from producer.settings import ProducerSettings
 
 ROOM_FOR_ENVELOPE = 4096  # bytes of a message that are not references
+MAX_IN_FLIGHT: Final = 4096  # references, and one message more: their callers wait for them together
+
+Publish = Callable[[Sequence[ClassifyImages]], Iterable[ShoalError | None]]
 
 
 class Address(NamedTuple):
@@ -41,13 +44,17 @@ class _Waiting(NamedTuple):
 class Outbox:
     """Sends references in the order of their arrival; thread-safe, and usable after a fork.
 
-    A failure costs all that waits at that moment: behind a broker that is gone, each message would wait for
-    a time-out of its own. It is told to the futures of what it cost, to every `flush` under way, and to
-    whoever calls `put` or `flush` next. A forked child starts empty: the parent sends what was put there.
+    A failure costs its own message and all that waits at that moment: behind a broker that is gone, each
+    message would wait for a time-out of its own. It is told to the futures of what it cost, to every `flush`
+    under way, and to whoever calls `put` or `flush` next. A forked child starts empty: the parent sends what
+    was put there.
     """
 
-    def __init__(self, publish: Callable[[ClassifyImages], None], settings: ProducerSettings) -> None:
-        """Start nothing yet: the thread comes with the first `put`."""
+    def __init__(self, publish: Publish, settings: ProducerSettings) -> None:
+        """Start nothing yet: the thread comes with the first `put`.
+
+        `publish` yields for each message, in order, None once it is acknowledged, or what keeps it out.
+        """
         self._publish = publish
         self._settings = settings
         self._closed = False
@@ -55,7 +62,9 @@ class Outbox:
         _outboxes.add(self)
 
     def _start_afresh(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # there is room, or something was sent
+        self._work = threading.Condition(lock)  # for the sender: waking it at every `put` costs half the time
         self._waiting: deque[_Waiting] = deque()
         self._in_flight = 0
         self._taken = 0
@@ -80,7 +89,8 @@ class Outbox:
             if self._sender is None:
                 self._sender = threading.Thread(target=self._run, name="shoal-outbox", daemon=True)
                 self._sender.start()
-            self._changed.notify_all()
+            if len(self._waiting) == 1 or self._enough():
+                self._work.notify()
         return entry.sent
 
     def flush(self, timeout_s: float, failures_before: int | None = None) -> None:
@@ -97,7 +107,7 @@ class Outbox:
             goal, told = self._taken, self._failures_told
             known = told if failures_before is None else min(told, failures_before)
             self._hurry += 1
-            self._changed.notify_all()
+            self._work.notify()
             try:
                 self._changed.wait_for(
                     lambda: self._taken - self.unsent >= goal or self._failures > known, timeout_s
@@ -113,6 +123,7 @@ class Outbox:
         """Let the thread end; whatever is still unsent gets one more try."""
         with self._changed:
             self._closed = True
+            self._work.notify()
             self._changed.notify_all()
         if self._sender is not None:
             self._sender.join(self._settings.timeout_s)
@@ -146,16 +157,16 @@ class Outbox:
         last_sent = float("-inf")
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
+                self._work.wait_for(lambda: bool(self._waiting) or self._closed)
                 if not self._waiting:
                     return
                 linger_s = last_sent + self._settings.linger_s - time.monotonic()
                 if linger_s > 0:
-                    self._changed.wait_for(self._enough, linger_s)
-                batch = self._next_batch()
-                self._in_flight = len(batch)
+                    self._work.wait_for(self._enough, linger_s)
+                batches = self._next_batches()
+                self._in_flight = sum(map(len, batches))
                 self._changed.notify_all()
-            self._send(batch)
+            self._send(batches)
             last_sent = time.monotonic()
             with self._changed:
                 self._in_flight = 0
@@ -163,6 +174,15 @@ class Outbox:
 
     def _enough(self) -> bool:
         return len(self._waiting) >= MAX_IMAGES_PER_MESSAGE or self._hurry > 0 or self._closed
+
+    def _next_batches(self) -> list[list[_Waiting]]:
+        """Take what waits, message by message: never empty."""
+        batches = [self._next_batch()]
+        room = MAX_IN_FLIGHT - len(batches[0])
+        while self._waiting and room > 0:
+            batches.append(self._next_batch())
+            room -= len(batches[-1])
+        return batches
 
     def _next_batch(self) -> list[_Waiting]:
         """Take the longest run of one address that fits a message: never empty, order kept."""
@@ -176,28 +196,39 @@ class Outbox:
             batch.append(self._waiting.popleft())
         return batch
 
-    def _send(self, batch: list[_Waiting]) -> None:
+    def _send(self, batches: list[list[_Waiting]]) -> None:
+        failed: list[tuple[list[_Waiting], Exception]] = []
+        unsent = deque(batches)
         try:
-            images = tuple(entry.ref for entry in batch)
-            message = ClassifyImages(**batch[0].address._asdict(), images=images)
-            self._publish(message)
+            messages = [_message(batch) for batch in batches]
+            for message, outcome in zip(messages, self._publish(messages), strict=True):
+                batch = unsent.popleft()
+                if outcome is not None:
+                    failed.append((batch, outcome))
+                    continue
+                for entry in batch:
+                    entry.sent.set_result(message.message_id)
         except Exception as error:  # noqa: BLE001 - the thread must live on, and the callers must hear of it
-            self._give_up(batch, error)
-            return
-        for entry in batch:
-            entry.sent.set_result(message.message_id)
+            failed += [(batch, error) for batch in unsent]
+        if failed:
+            self._give_up(failed)
 
-    def _give_up(self, batch: list[_Waiting], error: Exception) -> None:
+    def _give_up(self, failed: list[tuple[list[_Waiting], Exception]]) -> None:
         with self._changed:
-            lost = [*batch, *self._waiting]
+            failed.append((list(self._waiting), failed[0][1]))
             self._waiting.clear()
-            self._in_flight = len(lost)
-        failure = _as_failure(error, len(lost))
-        for entry in lost:
-            entry.sent.set_exception(failure)
+            self._in_flight = count = sum(len(batch) for batch, _ in failed)
+        for batch, error in failed:
+            failure = _as_failure(error, count)
+            for entry in batch:
+                entry.sent.set_exception(failure)
         with self._changed:
-            self._failure = failure
+            self._failure = _as_failure(failed[0][1], count)
             self._failures += 1
+
+
+def _message(batch: list[_Waiting]) -> ClassifyImages:
+    return ClassifyImages(**batch[0].address._asdict(), images=tuple(entry.ref for entry in batch))
 
 
 def _as_failure(error: Exception, count: int) -> ShoalError:

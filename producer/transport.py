@@ -3,40 +3,62 @@
 kombu's channel asks for messages and reads the answer in two steps, `_brpop_start` and `_brpop_read`, since
 its event loop waits in between. Idle, it blocks on the bell; a ring, or `LOOK_S`, makes it look into the
 lanes. Whoever pushes with kombu rings; whoever pushes by hand need not.
+
+A worker that holds as many bulk messages as it may asks for interactive ones only, and listens to a bell of
+its own as well, which it rings itself when one of them is done.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+import redis
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
+from producer.alarm import Alarm
 from producer.envelope import Letter, Unreadable, read
 from producer.leases import BELL, BELL_RINGS, Lease, Leases
 
 if TYPE_CHECKING:
-    import redis
+    from kombu.asynchronous import Hub
+    from kombu.connection import Connection
 
 LOOK_S: Final = 0.25
 LAST_ANSWER_S: Final = 2.0  # to wait, at the end, for what was asked
+OWN_BELL_S: Final = 60  # that nobody listens to any more is gone after this long
 
 
-def push(client: "redis.Redis", lane: str, message: bytes | str) -> None:
-    """Put one message at the end of a lane, and wake an idle worker.
+def push(
+    client: "redis.Redis", letters: Sequence[tuple[str, bytes | str]], *, whole: bool = True
+) -> list[Exception | None]:
+    """Put messages at the ends of their lanes, and wake idle workers: one write, one wait for the disk.
+
+    Args:
+        client: of the broker.
+        letters: lane and message of each; those of a lane stay in this order.
+        whole: all of them or none, if Redis refuses one beforehand, since it is full or may not be written
+            to; without it each has an answer of its own, at a wait for the disk for every few.
+
+    Returns:
+        For each None once Redis has acknowledged it, or the error that it answered.
 
     Raises:
-        redis.exceptions.RedisError: whether it is there is not known.
+        redis.exceptions.RedisError: whether they are there is not known; or they were refused as a whole.
     """
-    with client.pipeline(transaction=True) as pipe:
-        pipe.lpush(lane, message)
-        pipe.lpush(BELL, 1)
+    with client.pipeline(transaction=whole) as pipe:
+        for lane, message in letters:
+            pipe.lpush(lane, message)
+        pipe.lpush(BELL, *[1] * min(len(letters), BELL_RINGS))
         pipe.ltrim(BELL, 0, BELL_RINGS - 1)
-        pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
+    return [answer if isinstance(answer, Exception) else None for answer in answers[: len(letters)]]
 
 
 class QoS(stock.QoS):
@@ -50,6 +72,7 @@ class QoS(stock.QoS):
         """Be done with it."""
         virtual.QoS.ack(self, delivery_tag)
         self.channel.leases.release(delivery_tag)
+        self.channel.made_room()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
         """Give it back. What Celery would drop comes again as unreadable, and is kept as such."""
@@ -75,14 +98,23 @@ class Channel(stock.Channel):
     body_encoding = None  # type: ignore[assignment] # JSON in JSON: a fifth smaller than kombu's base64, and read as well
     leases: Leases  # of whoever consumes
     tasks: tuple[str, ...] = ()  # that are done here
-    from_transport_options = (*stock.Channel.from_transport_options, "leases", "tasks")  # type: ignore[assignment]
+    most_held: Mapping[str, int] = {}  # by lane; no limit if it is not named
+    from_transport_options = (  # type: ignore[assignment]
+        *stock.Channel.from_transport_options,
+        "leases",
+        "tasks",
+        "most_held",
+    )
 
     _asked: str | None = None  # name of the lease that was asked for; None while the bell is listened to
     _more = True  # the last look found something: look again at once
+    _held_back = False  # some lane was not asked, since too much of it is held
 
     def _put(self, queue: str, message: Mapping[str, Any], **_: object) -> None:
         with self.conn_or_acquire() as client:
-            push(client, queue, dumps(message))
+            (refusal,) = push(client, [(queue, dumps(message))])
+        if refusal is not None:
+            raise refusal
 
     def _queue_bind(self, *_: object) -> None:
         """Write nothing: the default exchange leads to a queue by its name, also when Redis is full."""
@@ -95,10 +127,11 @@ class Channel(stock.Channel):
         self._brpop_sent_at = monotonic()  # type: ignore[assignment]
         if self._more:
             self._asked = self.leases.new_name()
-            connection.send_command(*self.leases.reserve_command(self._asked, self.active_queues))
+            connection.send_command(*self.leases.reserve_command(self._asked, self._lanes()))
         else:
             self._asked = None
-            connection.send_command("BRPOP", BELL, LOOK_S)
+            bells = (BELL, self._own_bell) if self.most_held else (BELL,)
+            connection.send_command("BRPOP", *bells, LOOK_S)
 
     def _brpop_read(self, **_: object) -> bool:
         try:
@@ -106,7 +139,7 @@ class Channel(stock.Channel):
                 name, answer = self._asked, self._answer("EVAL" if self._asked else "BRPOP")
                 if name is None and not self._closing:
                     name = self.leases.new_name()
-                    self._command(*self.leases.reserve_command(name, self.active_queues))
+                    self._command(*self.leases.reserve_command(name, self._lanes()))
                     answer = self._answer("EVAL")
             except self.connection_errors:
                 self.client.connection.disconnect()
@@ -124,6 +157,29 @@ class Channel(stock.Channel):
             raise Empty
         self._deliver(lease)
         return True
+
+    def made_room(self) -> None:
+        """Go on at once where a message was waited for to be done."""
+        if self._held_back:
+            with (
+                contextlib.suppress(redis.exceptions.RedisError, OSError),  # it looks again in LOOK_S
+                self.conn_or_acquire() as client,
+                client.pipeline(transaction=True) as pipe,
+            ):
+                pipe.lpush(self._own_bell, 1).ltrim(self._own_bell, 0, 0)
+                pipe.expire(self._own_bell, OWN_BELL_S).execute()
+        self.connection.go_on()
+
+    @property
+    def _own_bell(self) -> str:
+        return f"{BELL}:{self.leases.holder}"
+
+    def _lanes(self) -> list[str]:
+        """List the lanes of which more may be held; never none."""
+        held = Counter(lease.lane for lease in self.leases)
+        lanes = [lane for lane in self.active_queues if held[lane] < self.most_held.get(lane, held[lane] + 1)]
+        self._held_back = len(lanes) < len(self.active_queues)
+        return lanes
 
     def deliver_unreadable(self, delivery_tag: str, why: str) -> None:
         """Hand on a message in hand once more, as one that cannot be read."""
@@ -167,3 +223,20 @@ class Transport(stock.Transport):
     """kombu's Redis transport with leases: `broker_transport = "producer.transport:Transport"`."""
 
     Channel = Channel
+    _alarm: Alarm | None = None
+
+    def register_with_event_loop(self, connection: "Connection", loop: "Hub") -> None:
+        """Take part in Celery's loop. It waits for sockets: that a message is done it would see late."""
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
+        self._alarm = Alarm(loop)
+
+    def close_connection(self, connection: "Connection") -> None:
+        """Leave the loop."""
+        if self._alarm is not None:
+            self._alarm.close()
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
+
+    def go_on(self) -> None:
+        """Make the loop look again whether a message may be taken."""
+        if self._alarm is not None:
+            self._alarm.ring()

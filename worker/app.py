@@ -13,7 +13,7 @@ from celery.concurrency.thread import TaskPool as ThreadPool
 from model_store.logs import configure_logging
 from model_store.process import Services, exit_saying
 from model_store.process_settings import load_settings
-from producer.broker import CLASSIFY, celery_app, classify_queues, lease_client
+from producer.broker import BULK, CLASSIFY, celery_app, classify_queues, lease_client
 from producer.errors import ShoalError
 from producer.leases import Leases
 from worker import tasks
@@ -34,10 +34,15 @@ except ShoalError as mistake:
     exit_saying(ROLE, mistake)
 leases = Leases(lease_client(settings.broker), settings.broker.lease_s)
 app = celery_app(
-    "worker", settings.broker, classify_queues(settings.broker), leases=leases, tasks=(CLASSIFY,)
+    "worker",
+    settings.broker,
+    classify_queues(settings.broker),
+    leases=leases,
+    tasks=(CLASSIFY,),
+    most_held={BULK: settings.worker.threads},
 )
 # worker_pool is not set here: Celery would let it replace a `--pool prefork` in silence
-app.conf.update(worker_concurrency=settings.worker.threads)
+app.conf.update(worker_concurrency=settings.worker.threads + settings.worker.interactive_threads)
 tasks.register(app)
 
 

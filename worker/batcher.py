@@ -1,7 +1,8 @@
 """Batches across messages by never waiting.
 
 One device thread takes everything that is queued, up to the largest batch, as soon as the device is
-free. Idle: a batch of one message, no added delay. Busy: batches grow by themselves.
+free. Idle: a batch of one message, no added delay. Busy: batches grow by themselves, as far as a pass stays
+short. What is urgent goes first, and does not wait for others in its own pass.
 """
 
 import threading
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import structlog
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from model_store.predictor import Prediction
 
 log = structlog.get_logger(__name__)
+
+LONGEST_PASS_S: Final = 0.1  # about, at the pace of the last one: what is urgent waits for the pass under way
+PACE_FROM: Final = 64  # pictures: a smaller pass tells little of the pace of a large one
 
 
 class Model(Protocol):
@@ -51,12 +55,14 @@ class Batcher:
         self._on_pass = on_pass
         self._changed = threading.Condition()
         self._queue: deque[_Request] = deque()
+        self._urgent: deque[_Request] = deque()
+        self._pictures_per_s = float("inf")
         self._closed = False
         self.busy_since: float | None = None  # at the pass under way, on the monotonic clock
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self._thread.start()
 
-    def submit(self, model: Model, pixels: NDArray[np.uint8]) -> "Future[Answer]":
+    def submit(self, model: Model, pixels: NDArray[np.uint8], *, urgent: bool = False) -> "Future[Answer]":
         """Queue pictures (n, S, S, 3), n at least 1 and at most `max_batch`, for one model.
 
         The future fails only if predicting these pictures fails; neighbours in the batch do not matter.
@@ -65,7 +71,7 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            self._queue.append(request)
+            (self._urgent if urgent else self._queue).append(request)
             self._changed.notify()
         return request.answer
 
@@ -79,8 +85,12 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._take():
             self.busy_since = time.monotonic()
+            started = time.perf_counter()
             try:
                 self._answer(batch)
+                pictures = sum(len(request.pixels) for request in batch)
+                if pictures >= PACE_FROM:
+                    self._pictures_per_s = pictures / (time.perf_counter() - started)
             except Exception:
                 log.exception("a batch failed, its requests are tried one by one", requests=len(batch))
                 for request in batch:
@@ -90,14 +100,15 @@ class Batcher:
     def _take(self) -> list[_Request]:
         """Take what is queued for the first model in line, up to the largest batch; empty when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue) or self._closed)
+            self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
+            queue = self._urgent or self._queue
             batch: list[_Request] = []
-            room = self._max_batch
-            while self._queue and (not batch or self._queue[0].model is batch[0].model):
-                room -= len(self._queue[0].pixels)
+            room = min(self._max_batch, self._pictures_per_s * LONGEST_PASS_S)
+            while queue and (not batch or queue[0].model is batch[0].model):
+                room -= len(queue[0].pixels)
                 if room < 0 and batch:
                     break
-                batch.append(self._queue.popleft())
+                batch.append(queue.popleft())
             return batch
 
     def _answer(self, batch: list[_Request]) -> None:

@@ -1,5 +1,6 @@
 """One message from start to stored results: gather, decide, write."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ import numpy as np
 import structlog
 
 from model_store.byte_budget import ByteBudget
+from model_store.right_of_way import RightOfWay
+from producer.broker import BULK
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
 from producer.errors import NoChampion, ShoalError, TransientError
 from worker import pipeline
@@ -23,6 +26,7 @@ from worker.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 PREDICT_TIMEOUT_S: Final = 120.0
+SINGLE: Final = 4  # pictures: a message of so few is of somebody who waits for them
 COPIES: Final = 2  # of a decoded picture: as it came, and among those of its message
 
 
@@ -36,6 +40,7 @@ class Classifier:
         reader: Reader,
         batcher: Batcher,
         recorder: Callable[[str], Recorder],
+        right_of_way: RightOfWay,
         settings: WorkerSettings,
         metrics: Metrics,
     ) -> None:
@@ -43,6 +48,7 @@ class Classifier:
         self._reader = reader
         self._batcher = batcher
         self._recorder = recorder
+        self._right_of_way = right_of_way
         self._settings = settings
         self._metrics = metrics
         self._decoded = ByteBudget(settings.bytes_in_flight // 2)
@@ -50,6 +56,7 @@ class Classifier:
     def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         """Give every picture of the message its result; when it returns, all are stored.
 
+        All else is held back at the store while single uploads are in work.
         Doing a message twice leaves what doing it once does.
 
         Returns:
@@ -60,7 +67,9 @@ class Classifier:
             TransientError: try the message again later; what was stored meanwhile stays right. On the
                 last attempt pictures that could not be done get a `failed` result instead.
         """
-        with self._metrics.in_hand(len(message.images)):
+        single = message.lane != BULK and len(message.images) <= SINGLE
+        way = self._right_of_way.urgent() if single else contextlib.nullcontext()
+        with self._metrics.in_hand(len(message.images)), way:
             return self._classify(message, attempt)
 
     def _classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
@@ -71,7 +80,8 @@ class Classifier:
         side = model.bundle.manifest.preprocess.input_size
         with self._decoded.held(COPIES * len(message.images) * side * side * 3):
             outcomes = self._read(message, model, last=last)
-            answer, predict_ms = self._predict(model, outcomes, last=last)
+            urgent = message.lane != BULK
+            answer, predict_ms = self._predict(model, outcomes, last=last, urgent=urgent)
         done = Pass(
             stamp=model.stamp,
             clusters=model.bundle.clusters,
@@ -123,7 +133,7 @@ class Classifier:
         return outcomes
 
     def _predict(
-        self, model: ServedModel, outcomes: list[Outcome], *, last: bool
+        self, model: ServedModel, outcomes: list[Outcome], *, last: bool, urgent: bool
     ) -> tuple[Answer | None, float]:
         """Predict the ready pictures; on the last attempt a failure turns them into `Failed`, in place."""
         ready = [outcome for outcome in outcomes if isinstance(outcome, Ready)]
@@ -134,7 +144,7 @@ class Classifier:
         started = time.perf_counter()
         pixels = np.stack([outcome.picture.pixels for outcome in ready])  # (n, S, S, 3)
         try:
-            answer = self._batcher.submit(model.bundle, pixels).result(PREDICT_TIMEOUT_S)
+            answer = self._batcher.submit(model.bundle, pixels, urgent=urgent).result(PREDICT_TIMEOUT_S)
         except Exception as error:
             if not last:
                 raise TransientError(f"the device did not answer: {type(error).__name__}: {error}") from error

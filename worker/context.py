@@ -10,6 +10,7 @@ from model_store.byte_budget import ByteBudget
 from model_store.images import ImageSource
 from model_store.predictor import best_device
 from model_store.registry import Registry
+from model_store.right_of_way import RightOfWay
 from model_store.s3 import S3Store
 from model_store.signature import TrustedKeys
 from producer.broker import lease_client
@@ -36,6 +37,7 @@ from worker.surroundings import Outside
 from worker.watchdog import Limits, Watchdog
 
 COLLECTIONS_KEPT: Final = 256
+HELD_BACK_TO: Final = 4  # a fourth of the requests, for all else while a single upload is in work
 
 
 class Context:
@@ -47,8 +49,11 @@ class Context:
         self.progress = Progress()
         metrics = Metrics()
         worker = settings.worker
-        store = S3Store(settings.store.bucket, settings.store)
-        uploads = {bucket: S3Store(bucket, settings.store) for bucket in settings.store.allowed_buckets}
+        right_of_way = RightOfWay(max(1, settings.store.max_in_flight // HELD_BACK_TO))
+        store = S3Store(settings.store.bucket, settings.store, right_of_way)
+        uploads = {
+            bucket: S3Store(bucket, settings.store, right_of_way) for bucket in settings.store.allowed_buckets
+        }
         self.device = device = best_device(worker.device)
         per_collection = lru_cache(COLLECTIONS_KEPT)
         trusted = TrustedKeys(settings.store.trusted_keys)
@@ -74,6 +79,7 @@ class Context:
                     store, name, worker.model_poll_s, lambda job_id: self.finisher.touched(name, job_id)
                 )
             ),
+            right_of_way=right_of_way,
             settings=worker,
             metrics=metrics,
         )

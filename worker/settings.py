@@ -14,6 +14,9 @@ class WorkerSettings(BaseModel):
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: cuda where there is one"
     )
     threads: int = Field(4, gt=0, description="messages in work at once, up to 256 pictures each")
+    interactive_threads: int = Field(
+        2, ge=0, description="further threads, which no bulk message ever takes: single uploads start at once"
+    )
     decode_processes: int | None = Field(
         None,
         gt=0,

@@ -79,7 +79,7 @@ def _submitted(
 ) -> None:
     with Producer(conn.settings.broker) as producer:
         work = BulkSubmission(
-            Jobs(conn.store, collection), producer.send, on_progress=bars.advance, on_wait=bars.note
+            Jobs(conn.store, collection), producer.send_many, on_progress=bars.advance, on_wait=bars.note
         )
         held = work.begin(job_id, collection, source)
         if held.record.state == "closed" and not again:

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from model_store.settings import StoreSettings
 from producer.broker import redis_client
 from producer.settings import BrokerSettings
 from tests.integration.office import Office
+from tests.integration.own_broker import Broker, own_broker
 from tests.integration.policed_servers import Policed, policed_servers
 
 
@@ -75,3 +77,10 @@ def broker(stack: Stack) -> Iterator[BrokerSettings]:
 def wire(broker: BrokerSettings) -> "Iterator[redis.Redis]":
     with closing(redis_client(broker)) as client:
         yield client
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of this test's own, which it may stop, kill and fill."""
+    with own_broker(tmp_path) as broker:
+        yield broker

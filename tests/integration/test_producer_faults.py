@@ -1,23 +1,14 @@
-import contextlib
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import redis
 
-from console.ports import choose_ports
-from console.server import Server
-from console.valkey import broker_url, valkey_config, valkey_server
 from producer import Producer
 from producer.errors import BrokerUnavailable, QueueFull
 from producer.settings import ProducerSettings
-from tests.integration.lane_contents import SOON_S, messages, ref, refs
+from tests.integration.lane_contents import SOON_S, ref, refs
+from tests.integration.own_broker import Broker
 
 pytestmark = pytest.mark.usefixtures("stack")  # skips where there is no Valkey
 
@@ -33,43 +24,6 @@ producer.submit(ref(0)).result(10)
 for number in range(1, 11):
     producer.submit(ref(number))
 """
-
-
-class Broker(NamedTuple):
-    """A Valkey that a test may stop, kill and fill."""
-
-    url: str
-    server: Server
-
-    def image_ids(self) -> list[str]:
-        with self.client() as client:
-            return [image.image_id for m in messages(client, "interactive") for image in m.images]
-
-    @contextlib.contextmanager
-    def client(self) -> "Iterator[redis.Redis]":
-        with contextlib.closing(redis.Redis.from_url(self.url, decode_responses=True)) as client:
-            yield client
-
-    @contextlib.contextmanager
-    def hanging(self) -> Iterator[None]:
-        os.kill(self.server.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.server.pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Broker]:
-    port = choose_ports(("valkey.port",), {})["valkey.port"]
-    url = broker_url(port, "secret")
-    config = tmp_path / "valkey.conf"
-    config.write_text(valkey_config(port, "secret", fsync=False))
-    server = valkey_server(tmp_path, tmp_path / "valkey.log", url, config)
-    server.start()
-    server.wait_ready()
-    yield Broker(url, server)
-    server.stop()
 
 
 def start_script(url: str, ending: str) -> "subprocess.Popen[str]":

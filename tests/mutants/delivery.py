@@ -7,6 +7,8 @@ DELIVERIES = "worker/deliveries.py"
 ON_VALKEY = "tests/integration/test_leases.py"
 OFFICE = "tests/integration/test_deliveries.py"
 DEATHS = "tests/integration/test_deliveries_deaths.py"
+SENDER = "producer/sender.py"
+TOGETHER = "tests/integration/test_sending_together.py"
 FAULTS = "tests/system/faults"
 
 REMEDIES = (
@@ -173,9 +175,44 @@ REMEDIES = (
     ),
     Mutant(
         "what no worker would read is sent",
-        "producer/client.py",
-        "            read(letter, (CLASSIFY,))\n",
-        "            pass\n",
+        "producer/envelope.py",
+        "    if len(body) > MAX_MESSAGE_BYTES:",
+        "    if False:",
         ("tests/integration/test_producer_lengths.py",),
+    ),
+    Mutant(
+        "bulk messages take every thread",
+        "producer/transport.py",
+        "if held[lane] < self.most_held.get(lane, held[lane] + 1)]",
+        "]",
+        ("tests/integration/test_most_held.py",),
+    ),
+    Mutant(
+        "single uploads wait for bulk on the device",
+        "worker/batcher.py",
+        "(self._urgent if urgent else self._queue).append",
+        "self._queue.append",
+        ("tests/unit/worker/test_batcher.py",),
+    ),
+    Mutant(
+        "what a broker refused counts as sent",
+        SENDER,
+        "                outcomes[position] = outcome\n",
+        "                outcomes[position] = None\n",
+        (TOGETHER,),
+    ),
+    Mutant(
+        "one refusal costs all that was sent with it",
+        SENDER,
+        "                    if len(letters) == 1:",
+        "                    if letters:",
+        ("tests/unit/producer/test_sender.py",),
+    ),
+    Mutant(
+        "what has no answer counts as answered",
+        SENDER,
+        "                if not isinstance(outcome, BrokerUnavailable):",
+        "                if True:",
+        (f"{TOGETHER}::test_broker_killed_and_back_within_the_time_out_has_all_in_their_order",),
     ),
 )

@@ -196,7 +196,7 @@ class Platform:
 
     def send(self, message: ClassifyImages) -> None:
         with Producer(self.broker) as producer:
-            producer._publish(message)
+            producer.send(message)
 
     def results(
         self, refs: list[ImageRef], not_before: str = "", patience_s: float = 30

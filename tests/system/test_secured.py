@@ -10,6 +10,7 @@ from console.waiting import wait_for_results
 from model_store.registry import Registry
 from model_store.results import Results
 from producer import ImageRef, Producer
+from producer.broker import celery_app, classify_queues
 from tests.integration.policed_servers import BUCKET, UPLOADS
 from tests.system.running_platform import picture, wait_until
 from tests.system.secured_platform import Secured, secured_platform
@@ -138,9 +139,10 @@ def test_a_start_that_fails_shows_no_secret(
 
 def test_crashes_of_producer_and_commands_show_no_secret(secured: Secured) -> None:
     broker = secured.settings("producer")[0]
-    with Producer(broker) as producer:
-        shown = [repr(producer), repr(broker), repr(producer._redis), repr(producer._connection), str(broker)]
-    shown += [repr(secured.settings("producer")[1]), repr(producer._app.conf.humanize())]
+    with Producer(broker) as producer, celery_app("producer", broker, classify_queues(broker)) as app:
+        connection = app.connection_for_write()
+        shown = [repr(producer), repr(broker), repr(producer._redis), repr(connection), str(broker)]
+        shown += [repr(secured.settings("producer")[1]), repr(app.conf.humanize())]
     for command in (
         "status",
         "submit ../nowhere",

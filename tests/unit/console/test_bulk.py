@@ -1,6 +1,6 @@
 """A bulk submission that is cut short anywhere, and gone on with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -15,7 +15,7 @@ from model_store.job_record import JobRecord
 from model_store.jobs import Jobs
 from model_store.object_store import MemoryStore
 from producer.contracts import ClassifyImages, ImageRef, Result
-from producer.errors import BrokerUnavailable, ConfigurationError, QueueFull
+from producer.errors import BrokerUnavailable, ConfigurationError, QueueFull, ShoalError
 
 
 class Numbers:
@@ -37,13 +37,17 @@ class Lane:
         self.room: int | None = None
         self.full = 0
 
-    def send(self, message: ClassifyImages) -> None:
+    def send(self, messages: Sequence[ClassifyImages]) -> list[ShoalError | None]:
+        return [self._outcome(message) for message in messages]
+
+    def _outcome(self, message: ClassifyImages) -> ShoalError | None:
         if self.full:
             self.full -= 1
-            raise QueueFull("many wait")
+            return QueueFull("many wait")
         if self.room is not None and len(self.messages) >= self.room:
-            raise BrokerUnavailable("away")
+            return BrokerUnavailable("away")
         self.messages.append(message)
+        return None
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from producer import sender
 from producer.outbox import Address, Outbox
 from producer.settings import ProducerSettings
+from tests.unit.producer.courier import Courier
 from tests.unit.producer.post import Post
 
 MakeOutbox = Callable[..., Outbox]
@@ -14,6 +16,14 @@ def post() -> Iterator[Post]:
     post = Post()
     yield post
     post.release()
+
+
+@pytest.fixture
+def courier(monkeypatch: pytest.MonkeyPatch) -> Courier:
+    """Stands between every `Sender` and the network."""
+    courier = Courier()
+    monkeypatch.setattr(sender, "push", courier)
+    return courier
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from producer.contracts import ClassifyImages, ImageRef
+from producer.errors import ShoalError
 
 
 class Post:
@@ -11,17 +12,24 @@ class Post:
 
     def __init__(self) -> None:
         self.messages: list[ClassifyImages] = []
-        self.error: Exception | None = None
+        self.sent_together: list[int] = []  # messages
+        self.error: Exception | None = None  # raised
+        self.refused: dict[str, ShoalError] = {}  # by the image id that its message begins with
         self.reached = threading.Event()  # somebody is publishing, or has
         self._let_through = threading.Event()
         self._let_through.set()
 
-    def __call__(self, message: ClassifyImages) -> None:
+    def __call__(self, messages: Sequence[ClassifyImages]) -> Iterator[ShoalError | None]:
         self.reached.set()
         assert self._let_through.wait(20)
         if self.error is not None:
             raise self.error
-        self.messages.append(message)
+        self.sent_together.append(len(messages))
+        for message in messages:
+            refusal = self.refused.get(message.images[0].image_id)
+            if refusal is None:
+                self.messages.append(message)
+            yield refusal
 
     def hold(self) -> None:
         self._let_through.clear()

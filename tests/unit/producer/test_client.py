@@ -17,35 +17,17 @@ from producer.errors import BrokerUnavailable, InvalidReference, QueueFull, Shoa
 from producer.outbox import Address
 from producer.settings import BrokerSettings, ProducerSettings
 from producer.signing import Keyring
+from tests.unit.producer.courier import Courier
 from tests.unit.producer.post import ref, wait_until
 
 NOWHERE = SecretStr("redis://127.0.0.1:1/0")
 SOON_S = 5.0
 
 
-class Courier:
-    """Stands for `Celery.send_task`: keeps what it was asked to send; fails as often as it is told to."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.failures: list[Exception] = []
-
-    def __call__(self, name: str, **options: Any) -> None:
-        self.asked.append({"name": name, **options})
-        if self.failures:
-            raise self.failures.pop(0)
-
-
 @pytest.fixture
-def courier() -> Courier:
-    return Courier()
-
-
-@pytest.fixture
-def producer(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+def producer(courier: Courier) -> Iterator[Producer]:
     """A producer without a network, whose lanes are empty."""
     producer = Producer(BrokerSettings(url=NOWHERE, max_queue_depth=10), ProducerSettings(timeout_s=0.3))
-    monkeypatch.setattr(producer._app, "send_task", courier)
     tell_depths(producer, interactive=0, bulk=0)
     yield producer
     producer.close()
@@ -60,22 +42,25 @@ def test_message_goes_to_the_queue_of_its_lane_under_the_tasks_name_and_its_own_
 ) -> None:
     message_id = producer.submit(ref(1), collection="cats", lane="bulk", job_id="job_1").result(SOON_S)
 
-    asked = courier.asked[0]
-    assert (asked["name"], asked["queue"], asked["task_id"]) == (CLASSIFY, "bulk", message_id)
-    message = ClassifyImages.model_validate(asked["kwargs"])
+    lane, letter = courier.asked[0]
+    assert (letter.task, lane, letter.task_id) == (CLASSIFY, "bulk", message_id)
+    message = ClassifyImages.model_validate(letter.fields)
     assert (message.collection, message.lane, message.job_id) == ("cats", "bulk", "job_1")
     assert message.images == (ref(1),)
 
 
-def test_message_is_signed_where_there_are_keys(producer: Producer, courier: Courier) -> None:
-    producer._keyring = Keyring([SecretStr("k:" + "x" * 32)])
+def test_message_is_signed_where_there_are_keys(courier: Courier) -> None:
+    keys = (SecretStr("k:" + "x" * 32),)
     courier.failures = [RedisConnectionError("reset")]
+    with Producer(BrokerSettings(url=NOWHERE, signing_keys=keys)) as producer:
+        tell_depths(producer, interactive=0, bulk=0)
 
-    producer.submit(ref(1)).result(SOON_S)
+        producer.submit(ref(1)).result(SOON_S)
 
-    for asked in courier.asked:
-        assert asked["kwargs"]["signature"].startswith("v1:k:")
-        assert producer._keyring.refusal(CLASSIFY, asked["kwargs"]) is None
+    assert len(courier.asked) == 2
+    for _, letter in courier.asked:
+        assert letter.fields["signature"].startswith("v1:k:")
+        assert Keyring(keys).refusal(CLASSIFY, letter.fields) is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +106,7 @@ def test_message_is_tried_again_under_the_same_id(producer: Producer, courier: C
 
     message_id = producer.submit(ref(1)).result(SOON_S)
 
-    assert [asked["task_id"] for asked in courier.asked] == [message_id] * 3
+    assert [letter.task_id for _, letter in courier.asked] == [message_id] * 3
 
 
 def test_broker_that_stays_away_is_reported_after_the_time_out(producer: Producer, courier: Courier) -> None:
@@ -149,7 +134,7 @@ def test_broker_out_of_memory_is_reported_at_once(producer: Producer, courier: C
 def test_submit_many_says_how_many_it_took_from_a_stream(producer: Producer, courier: Courier) -> None:
     count = producer.submit_many(ref(number) for number in range(600))
 
-    sent = [image["image_id"] for asked in courier.asked for image in asked["kwargs"]["images"]]
+    sent = [image["image_id"] for _, letter in courier.asked for image in letter.fields["images"]]
     assert count == 600
     assert sent == [f"img_{number}" for number in range(600)]
 
@@ -182,8 +167,8 @@ def test_threads_that_submit_to_different_collections_do_not_disturb_each_other(
     producer.flush(SOON_S)
 
     counts = dict.fromkeys("abcd", 0)
-    for asked in courier.asked:
-        counts[asked["kwargs"]["collection"]] += len(asked["kwargs"]["images"])
+    for _, letter in courier.asked:
+        counts[letter.fields["collection"]] += len(letter.fields["images"])
     assert counts == {"a": 50, "b": 50, "c": 50, "d": 50}
 
 
@@ -198,9 +183,8 @@ def test_address_is_right_though_another_thread_replaces_the_known_one(producer:
     assert producer._address("cats", "bulk", None) == Address("cats", "bulk", None)
 
 
-def test_leaving_the_block_sends_what_was_taken(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_the_block_sends_what_was_taken(courier: Courier) -> None:
     with Producer(NOWHERE.get_secret_value(), ProducerSettings(linger_s=30)) as producer:
-        monkeypatch.setattr(producer._app, "send_task", courier)
         tell_depths(producer, interactive=0, bulk=0)
         producer.submit(ref(1)).result(SOON_S)
         producer.submit(ref(2))

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -190,9 +191,10 @@ def test_many_threads_lose_nothing_send_nothing_twice_and_keep_their_order(
 
 
 def test_flush_is_not_prolonged_by_what_others_put_meanwhile(address: Address) -> None:
-    def publish(_: ClassifyImages) -> None:
+    def publish(messages: Sequence[ClassifyImages]) -> list[None]:
         if go_on.is_set():
             outbox.put(ref(2), address)  # there is always one more
+        return [None] * len(messages)
 
     go_on = threading.Event()
     go_on.set()

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store.predictor import Prediction
-from worker.batcher import Batcher
+from worker.batcher import LONGEST_PASS_S, PACE_FROM, Batcher
 
 
 class Model:
@@ -70,6 +71,32 @@ def test_a_batch_never_passes_the_largest(batcher: Batcher) -> None:
     for future in futures:
         future.result(5)
     assert model.batches == [1, 6, 6]
+
+
+def test_what_is_urgent_goes_first_and_alone(batcher: Batcher) -> None:
+    model = Model()
+    hold(batcher, model)
+    others = [batcher.submit(model, pixels(1, 2, 3)) for _ in range(2)]
+    urgent = batcher.submit(model, pixels(4), urgent=True)
+    model.go.set()
+    assert urgent.result(5).batch_size == 1
+    assert [other.result(5).batch_size for other in others] == [6, 6]
+    assert model.batches == [1, 1, 6]
+
+
+def test_a_slow_device_gets_no_more_than_it_does_in_a_short_while() -> None:
+    model, batcher = Model(), Batcher(max_batch=1000)
+    batch = pixels(*range(PACE_FROM))
+    model.go.clear()
+    first = batcher.submit(model, batch)
+    assert model.started.wait(5)
+    others = [batcher.submit(model, batch) for _ in range(3)]
+    time.sleep(2 * LONGEST_PASS_S)
+    model.go.set()
+    for answer in (first, *others):
+        answer.result(5)
+    batcher.close()
+    assert model.batches[:2] == [PACE_FROM, PACE_FROM]  # and not what waited together
 
 
 def test_two_models_never_share_a_batch(batcher: Batcher) -> None:

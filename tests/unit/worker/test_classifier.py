@@ -7,6 +7,7 @@ import pytest
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from model_store.results import Results
+from model_store.right_of_way import RightOfWay
 from producer.contracts import ClassifyImages, ImageRef
 from tests.tiny_model import TinyBundle
 from worker.batcher import Batcher
@@ -30,6 +31,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def classifier(store: MemoryStore) -> Iterator[Classifier]:
     made = Classifier(
+        right_of_way=RightOfWay(1),
         models=ModelCache(lambda name: Registry(store, name), "cpu", 60),
         reader=NoReader(),  # type: ignore[arg-type]
         batcher=Batcher(8),

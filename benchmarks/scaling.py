@@ -1,0 +1,163 @@
+"""More workers, and longer queues.
+
+`.venv/bin/python -m benchmarks.scaling [--json]` prints tables; with `--json` the last line is a JSON object.
+
+- 1, 2, 4, 8 real workers whose device sleeps (`serving/stub_worker.py`): two cores show no more otherwise
+- a backlog from 1,000 to 1,000,000 references: bytes in Redis, rates of publishing and taking, and how soon a
+  worker that is started before the longest one has done its first message
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import time
+from typing import Final
+
+from benchmarks.serving.served import Log, Served, served
+from producer.broker import BULK, INTERACTIVE, lease_client
+from producer.client import Producer
+from producer.contracts import ClassifyImages, ImageRef
+from producer.leases import DUE, LEASED, Leases
+
+WORKERS: Final = (1, 2, 4, 8)
+PASS_S, PER_WORKER, PICTURES = 1.0, 30, 8
+BACKLOGS: Final = (1_000, 10_000, 100_000, 1_000_000)
+FULL, TAKEN, AT_ONCE = 256, 100, 128
+STUB: Final = {
+    "STUB_S": str(PASS_S),
+    "SHOAL_WORKER__THREADS": "2",  # one on the device, one that fetches meanwhile: a message each pass
+    "SHOAL_WORKER__INTERACTIVE_THREADS": "0",
+    "SHOAL_WORKER__DECODE_PROCESSES": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def send(producer: Producer, messages: list[ClassifyImages]) -> float:
+    """Send all; gives the seconds."""
+    started = time.monotonic()
+    for outcome in producer.send_many(messages):
+        if outcome is not None:
+            raise outcome
+    return time.monotonic() - started
+
+
+def more_workers(platform: Served, producer: Producer) -> list[dict[str, float]]:
+    """Messages a second by number of workers; efficiency is against as many times the rate of one."""
+    rows: list[dict[str, float]] = []
+    logs: list[Log] = []
+    with contextlib.ExitStack() as running:
+        for count in WORKERS:
+            logs += running.enter_context(
+                platform.workers(count - len(logs), "benchmarks.serving.stub_worker", **STUB)
+            )
+            before = [len(log.done) for log in logs]
+            messages = [
+                ClassifyImages(lane=BULK, images=tuple(platform.some(PICTURES, f"scale-{count}-{n}")))
+                for n in range(PER_WORKER * count)
+            ]
+            started = time.monotonic()
+            send(producer, messages)
+            ids = {message.message_id for message in messages}
+            done: dict[str, float] = {}
+            while len(done) < len(ids):
+                time.sleep(0.05)
+                done = {i: moment for log in logs for i, moment in list(log.done.items()) if i in ids}
+            took_s = max(done.values()) - started
+            shares = [len(log.done) - had for log, had in zip(logs, before, strict=True)]
+            rate = len(ids) / took_s
+            row = {
+                "workers": count,
+                "messages_per_s": round(rate, 2),
+                "efficiency": round(rate / count / (rows[0]["messages_per_s"] if rows else rate), 3),
+                "of_the_device": round(rate * PASS_S / count, 3),
+                "largest_share": round(max(shares) * count / len(ids), 2),
+                "load": round(os.getloadavg()[0], 1),
+            }
+            rows.append(row)
+            print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
+    return rows
+
+
+def full_message(number: int) -> ClassifyImages:
+    refs = (
+        ImageRef(
+            image_id=f"img_{number:06}_{i:03}", bucket="uploads", key=f"2026/11/28/{number:06}/{i:03}.jpg"
+        )
+        for i in range(FULL)
+    )
+    return ClassifyImages(lane=BULK, images=tuple(refs))
+
+
+def longer_queues(platform: Served, producer: Producer) -> tuple[list[dict[str, float]], list[float]]:
+    """References taken a second, and bytes of each, as the backlog grows; the rates of publishing."""
+    rows: list[dict[str, float]] = []
+    rates: list[float] = []
+    with contextlib.closing(lease_client(platform.broker)) as client:
+        client.flushdb()
+        leases, queued, empty = Leases(client, 3600), 0, int(client.info("memory")["used_memory"])
+        for backlog in BACKLOGS:
+            wanted = -(-backlog // FULL)
+            while queued < wanted:
+                part = [full_message(n) for n in range(queued, min(wanted, queued + AT_ONCE))]
+                rates.append(len(part) * FULL / send(producer, part))
+                queued += len(part)
+            grown = int(client.info("memory")["used_memory"]) - empty
+            started, taken = time.monotonic(), min(TAKEN, queued)
+            for n in range(taken):
+                name = f"{leases.holder}-{backlog}-{n}"
+                client.execute_command(*leases.reserve_command(name, [INTERACTIVE, BULK]))
+                client.pipeline().zrem(DUE, name).hdel(LEASED, name).execute()
+            took_s = time.monotonic() - started
+            send(producer, [full_message(10**6 + backlog + n) for n in range(taken)])  # as long as it was
+            row = {
+                "references": queued * FULL,
+                "bytes_each": round(grown / (queued * FULL), 1),
+                "published_per_s": round(statistics.median(rates[-5:])),
+                "taken_per_s": round(taken * FULL / took_s),
+                "load": round(os.getloadavg()[0], 1),
+            }
+            rows.append(row)
+            print("  ".join(f"{name} {value:,.10g}" for name, value in row.items()), flush=True)
+        leases.close()
+    return rows, rates
+
+
+def first_done(platform: Served) -> dict[str, float]:
+    """Seconds until a worker before the whole backlog has done a message: from its start, and once ready."""
+    started = time.monotonic()
+    with platform.workers(1) as (log,):
+        ready = time.monotonic()
+        while not log.done:
+            time.sleep(0.01)
+        first = min(log.done.values())
+    return {"ready_s": round(ready - started, 1), "first_after_ready_s": round(first - ready, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args()
+    with served() as platform, Producer(platform.broker) as producer:
+        print(f"workers, {PASS_S:g} s a pass, messages of {PICTURES} pictures, {PER_WORKER} for each worker")
+        workers = more_workers(platform, producer)
+        print("\nbacklog")
+        backlog, rates = longer_queues(platform, producer)
+        first = first_done(platform)
+        print(f"a worker before it: {first}")
+    found = {
+        "benchmark": "scaling",
+        "workers": workers,
+        "backlog": backlog,
+        "efficiency_at_8": workers[-1]["efficiency"],
+        "largest_share": max(row["largest_share"] for row in workers),
+        "publish_end_to_beginning": round(statistics.median(rates[-7:]) / statistics.median(rates[:7]), 2),
+        **first,
+    }
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
