@@ -8,13 +8,13 @@ many are done at once.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from uuid import uuid4
 
 from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
+from model_store.in_parallel import in_parallel
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
 from model_store.s3_clients import fast_store, s3_client
@@ -75,23 +75,13 @@ class S3Store:
         self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once."""
-        waiting = enumerate(gets)
-        on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
-        try:
-            while True:
-                for position, wanted in islice(waiting, self._window - len(on_their_way)):
-                    future = self._pool.submit(self._get_or_error, wanted, max_bytes, budget)
-                    on_their_way[future] = position
-                if not on_their_way:
-                    return
-                done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
-                while done:  # nor here is what was passed on kept
-                    future = done.pop()
-                    yield on_their_way.pop(future), future.result()
-        finally:
-            for future in on_their_way:  # nobody asks for these any more
-                if not future.cancel() and budget is not None:
-                    future.add_done_callback(partial(_give_back, budget))
+        yield from in_parallel(
+            self._pool,
+            self._window,
+            lambda wanted: self._get_or_error(wanted, max_bytes, budget),
+            gets,
+            unwanted=lambda found: _give_back(budget, found),
+        )
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore. After an unclear answer to a conditional write the store is asked whose it is."""
@@ -119,21 +109,11 @@ class S3Store:
         self, items: Mapping[str, bytes], *, create_only: bool = False
     ) -> dict[str, str | ShoalError]:
         """See ObjectStore."""
-        futures = {
-            key: self._pool.submit(self.put, key, data, create_only=create_only)
-            for key, data in items.items()
-        }
-        outcome: dict[str, str | ShoalError] = {}
-        for key, future in futures.items():
-            try:
-                outcome[key] = future.result()
-            except ShoalError as error:
-                outcome[key] = error
-            except BaseException as error:
-                if not future.done():  # it is this thread that is to end
-                    raise
-                outcome[key] = _panic(key, error)
-        return outcome
+        keys = list(items)
+        done = in_parallel(
+            self._pool, self._window, lambda key: self._put_or_error(key, items[key], create_only), keys
+        )
+        return {keys[position]: outcome for position, outcome in done}
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See ObjectStore. SeaweedFS orders folder by folder: `a/b` before `a-b`."""
@@ -190,6 +170,14 @@ class S3Store:
             held.keep() if isinstance(found, StoredObject) else held.drop()
         return found
 
+    def _put_or_error(self, key: str, data: bytes, create_only: bool) -> str | ShoalError:  # noqa: FBT001
+        try:
+            return self.put(key, data, create_only=create_only)
+        except ShoalError as error:
+            return error
+        except BaseException as error:  # noqa: BLE001 - a panic in obstore's Rust is no Exception
+            return _panic(key, error)
+
     def _get(self, wanted: Get, max_bytes: int, held: Reservation | None) -> StoredObject:
         def attempt() -> StoredObject:
             room = None if held is None else held.begin()
@@ -211,9 +199,8 @@ class S3Store:
                 held.wait_for(full.size_bytes)  # with no connection open: it would time out
 
 
-def _give_back(budget: ByteBudget, future: "Future[StoredObject | ShoalError]") -> None:
-    found = future.result()
-    if isinstance(found, StoredObject):
+def _give_back(budget: ByteBudget | None, found: StoredObject | ShoalError) -> None:
+    if budget is not None and isinstance(found, StoredObject):
         budget.give_back(len(found.data))
 
 
