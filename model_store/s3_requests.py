@@ -58,9 +58,10 @@ class S3Requests:
             options["if_match"] = _quoted(wanted.if_match)
         with obstore_errors(wanted.key, reading=True):
             found = obstore.get(self._fast, wanted.key, options=options)
-            admit(found.meta["size"])
+            meta = found.meta  # made anew by each look
+            admit(meta["size"])
             data = found.bytes().to_bytes()
-        return StoredObject(data, self._checked(wanted.key, data, found.meta["e_tag"], found.meta["size"]))
+        return StoredObject(data, self._checked(wanted.key, data, meta["e_tag"], meta["size"]))
 
     def put(
         self,

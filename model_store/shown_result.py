@@ -12,6 +12,8 @@ def shown(result: Result, names: Names) -> Result:
     cluster = result.cluster
     if cluster is None:
         return result
+    if not names.names and not names.merges and cluster.name is None and cluster.assigned_id is None:
+        return result  # as the model said it, which nobody has spoken of
     own = cluster.assigned_id or cluster.id
     cluster_id, name = names.display(own)
     others: dict[str, Alternative] = {}
