@@ -53,8 +53,9 @@ def broker_url(port: int, password: str) -> str:
 def valkey_config(port: int, password: str, *, fsync: bool) -> str:
     """Give the server's configuration: it is read from a file, so that `ps` does not show the password.
 
-    Every accepted write is in the append-only file before it is answered; with `fsync` it is on the
-    disk too, without it at most a second of writes is lost in a power cut (none when only the process dies).
+    With `fsync` every accepted write is on the disk before it is answered. Without it about a second of
+    writes is lost in a power cut, and up to two when the process is killed while the disk is slow: Valkey
+    then answers before it has written (seen once in two kills on a busy machine).
     """
     appendfsync = "always" if fsync else "everysec"
     return CONFIG.format(host=HOST, port=port, password=password, appendfsync=appendfsync)

@@ -50,7 +50,7 @@ def own_broker(folder: Path) -> Iterator[Broker]:
     port = choose_ports(("valkey.port",), {})["valkey.port"]
     url = broker_url(port, "secret")
     config = folder / "valkey.conf"
-    config.write_text(valkey_config(port, "secret", fsync=False))
+    config.write_text(valkey_config(port, "secret", fsync=True))
     server = valkey_server(folder, folder / "valkey.log", url, config)
     server.start()
     server.wait_ready()
