@@ -15,7 +15,7 @@ class WorkerSettings(BaseModel):
     )
     threads: int = Field(4, gt=0, description="messages in work at once, up to 256 pictures each")
     interactive_threads: int = Field(
-        2, ge=0, description="further threads, which no bulk message ever takes: single uploads start at once"
+        8, ge=0, description="further threads, which no bulk message ever takes: single uploads start at once"
     )
     decode_processes: int | None = Field(
         None,
