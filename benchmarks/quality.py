@@ -143,7 +143,7 @@ def print_tables(rows: Sequence[Figures]) -> None:
     print("\n| method | parameters | multiply-adds | images/s | images per CPU s |\n" + "|---" * 5 + "|")
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
-        figures = [spread([row[cost][0] for row in own]) for cost in COSTS]
+        figures = [spread([row[cost][0] for row in own if row[cost]]) for cost in COSTS]
         print(f"| {method} | {' | '.join(shown(values, 1, 0) for values in figures)} |")
 
 
