@@ -135,7 +135,7 @@ def main() -> None:
     bench = Bench(asked.steps, tuple(asked.widths))
     torch.set_num_threads(1)
     teacher = Remembering(load_teacher(LITE0, torch.device("cpu")))
-    distilled.load_teacher = lambda *_: teacher  # type: ignore[assignment, return-value]
+    distilled.load_teacher = lambda *_: teacher  # type: ignore[attr-defined, assignment]
     with tempfile.TemporaryDirectory() as workdir:
         all_kinds = from_folder(asked.photos, Preprocess(), DecodeLimits(), Path(workdir))
         kinds = sorted({name.split("/")[0] for name in all_kinds.names})
