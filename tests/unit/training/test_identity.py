@@ -151,6 +151,16 @@ def test_no_id_is_given_twice_or_again() -> None:
     assert set(unrelated(3, taken).retired) == taken
 
 
+def test_a_new_cluster_gets_no_id_of_the_champion_or_of_the_past() -> None:
+    def of_the_past_first(n: int, taken: Collection[str]) -> list[str]:
+        return [one for one in ("c_a", "c_old", "c_x", "c_y") if one not in taken][:n]
+
+    in_halves, whole, half = np.array([[50, 50], [0, 0]]), np.ones(1), np.full(2, 0.5)
+    found = match(in_halves, ["c_a"], whole, half, SETTINGS, {"c_old"}, of_the_past_first)
+
+    assert [one.id for one in found.identities] == ["c_x", "c_y"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_whatever_the_overlap_ids_are_unique_and_every_old_one_is_accounted_for(

@@ -143,6 +143,13 @@ def test_a_first_model_that_is_degenerate_is_not_promoted() -> None:
     assert found.reason == "1 clusters are empty; the largest cluster has 100%, allowed are 60%"
 
 
+def test_where_the_champion_that_there_is_cannot_be_compared_with_nobody_is_promoted() -> None:
+    found = decide(CHAMPION, None, POLICY, "its encoder is lost")
+
+    assert not found.promote
+    assert found.reason == "its encoder is lost"
+
+
 def test_a_policy_cannot_be_negative_or_mistyped() -> None:
     for wrong in ({"silhouette_slack": -0.1}, {"max_share": 0}, {"max_shares": 0.5}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
