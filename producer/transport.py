@@ -159,8 +159,8 @@ class Channel(stock.Channel):
         return True
 
     def made_room(self) -> None:
-        """Go on at once where a message was waited for to be done."""
-        if self._held_back:
+        """Stop waiting, where it was for a message to be done."""
+        if self._held_back and self.connection is not None:  # of a connection that was lost: another waits
             with (
                 contextlib.suppress(redis.exceptions.RedisError, OSError),  # it looks again in LOOK_S
                 self.conn_or_acquire() as client,
@@ -168,7 +168,6 @@ class Channel(stock.Channel):
             ):
                 pipe.lpush(self._own_bell, 1).ltrim(self._own_bell, 0, 0)
                 pipe.expire(self._own_bell, OWN_BELL_S).execute()
-        self.connection.go_on()
 
     @property
     def _own_bell(self) -> str:
@@ -223,20 +222,8 @@ class Transport(stock.Transport):
     """kombu's Redis transport with leases: `broker_transport = "producer.transport:Transport"`."""
 
     Channel = Channel
-    _alarm: Alarm | None = None
 
     def register_with_event_loop(self, connection: "Connection", loop: "Hub") -> None:
-        """Take part in Celery's loop. It waits for sockets: that a message is done it would see late."""
+        """Take part in Celery's loop."""
         super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
-        self._alarm = Alarm(loop)
-
-    def close_connection(self, connection: "Connection") -> None:
-        """Leave the loop."""
-        if self._alarm is not None:
-            self._alarm.close()
-        super().close_connection(connection)  # type: ignore[no-untyped-call]
-
-    def go_on(self) -> None:
-        """Make the loop look again whether a message may be taken."""
-        if self._alarm is not None:
-            self._alarm.ring()
+        Alarm.of(loop)

@@ -1,5 +1,4 @@
 import threading
-from contextlib import closing
 
 from kombu.asynchronous import Hub
 
@@ -8,26 +7,38 @@ from producer.alarm import Alarm
 LONG_S = 30.0
 
 
-def test_a_ring_from_another_thread_ends_the_waiting_of_the_loop_once() -> None:
-    hub = Hub()
-    with closing(Alarm(hub)) as alarm:
-        ringing = threading.Timer(0.05, alarm.ring)
-        ringing.start()
-
-        ((fd, _),) = hub.poller.poll(LONG_S)
+def heard(hub: Hub) -> bool:
+    """Wait as the loop does, and do what it would do then; tells whether something came."""
+    events = hub.poller.poll(LONG_S)
+    for fd, _ in events:
         callback, arguments = hub.readers[fd]
         callback(*arguments)
+    return bool(events)
 
-        assert not hub.poller.poll(0)
+
+def test_what_another_thread_asks_for_ends_the_waiting_of_the_loop_once() -> None:
+    hub, called = Hub(), list[int]()
+    alarm = Alarm.of(hub)
+    threading.Timer(0.05, hub.call_soon, (called.append, 7)).start()
+
+    assert heard(hub)
+
+    assert not hub.poller.poll(0)
+    for callback in hub._pop_ready():
+        callback()
+    assert called == [7]
+    alarm.close()
     hub.close()
 
 
-def test_a_closed_alarm_is_silent_and_no_longer_listened_to() -> None:
+def test_a_loop_that_lost_its_connection_has_the_same_alarm_and_listens_again() -> None:
     hub = Hub()
-    alarm = Alarm(hub)
+    alarm = Alarm.of(hub)
+    hub.reset()
+
+    assert Alarm.of(hub) is alarm
+
+    hub.call_soon(print)
+    assert heard(hub)
     alarm.close()
-
-    alarm.ring()
-
-    assert hub.readers == {}
     hub.close()
