@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.unknown_scores [--data ../shared/data] [--sides 32 96]
 
-Nothing is trained. Known pictures are scored by PCA and KMeans of the other four fifths of them (5 folds). The
-threshold is where 1, 2 or 5 % of them lie beyond, all folds together. Told is the share of the absent kind's
-pictures beyond it (mean over kinds; least and most), and the mean area under the ROC curve.
+Nothing is trained. Known pictures are scored by PCA and KMeans of the other four fifths of them (5 folds).
+The threshold is where 1, 2 or 5 % of them lie beyond, all folds together. Told is the share of the absent
+kind's pictures beyond it (mean over kinds; least and most), and the mean area under the ROC curve.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def scores(known: Floats, asked: Floats, n_clusters: int) -> Scores:
 
 
 def left_out(features: Floats, pictures: LabelledSet, kind: str) -> dict[str, list[float]]:
-    """Leave one kind out: by score, the shares flagged at each of ALARMS, and the area under the ROC curve."""
+    """Leave one kind out: by score, shares flagged at ALARMS, and the area under the ROC curve."""
     is_absent = np.isin(np.arange(len(features)), pictures.of(kind))
     known, absent = features[~is_absent], features[is_absent]
     folds = np.random.default_rng(0).permutation(len(known)) % FOLDS
