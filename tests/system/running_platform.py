@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from console.guarded_process import GuardedProcess
 from console.stack import Stack
 from console.waiting import wait_for_results
 from model_store.layout import Layout
@@ -114,10 +115,19 @@ class Platform:
 
     @contextlib.contextmanager
     def running(self, role: str, ready: str, *arguments: str, **environment: str) -> Iterator[Path]:
-        """Run a process of Shoal until the block is left; gives its log, once `ready` stands in it."""
+        """Run a process of Shoal until the block is left; gives its log, once `ready` stands in it.
+
+        With a PYTHONPATH it is started cold, by a Python that looks there first.
+        """
         log = self.workdir / f"{role}-{time.monotonic_ns()}.log"
-        env = self.environment(**environment)
-        process = ForkedProcess("console.cli", [role, *arguments], output=log, env=env, cwd=self.workdir)
+        env, cwd = self.environment(**environment), self.workdir
+        process: ForkedProcess | GuardedProcess
+        if "PYTHONPATH" not in environment:
+            process = ForkedProcess("console.cli", [role, *arguments], output=log, env=env, cwd=cwd)
+        else:
+            command = [sys.executable, "-m", "console.cli", role, *arguments]
+            with log.open("wb") as out:
+                process = GuardedProcess(command, output=out, env=env, cwd=cwd, grace_s=20)
         try:
             wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
             assert process.poll() is None, log.read_text()
