@@ -39,7 +39,7 @@ def asked(store: MemoryStore) -> Callable[[], dict[tuple[str, ...], float]]:
 
 
 def put_run(store: MemoryStore, slot: str, hours_ago: float, **more: object) -> None:
-    moment = NOW - timedelta(hours=hours_ago)
+    moment = datetime.now(UTC) - timedelta(hours=hours_ago)
     fields = {"collection": "cats", "slot": slot, "started_at": moment, "ended_at": moment, **more}
     store.put(LAYOUT.run(slot), RunRecord.model_validate(fields).model_dump_json().encode())
 
