@@ -14,15 +14,23 @@ class RightOfWay:
         self._changed = threading.Condition()
         self._urgent = 0
         self._inside = 0
+        self._of_this_thread = threading.local()
+
+    @property
+    def mine(self) -> bool:
+        """Whether this thread is in an `urgent` block: it need not ask to pass."""
+        return getattr(self._of_this_thread, "urgent", False)
 
     @contextlib.contextmanager
     def urgent(self) -> Iterator[None]:
-        """Hold the others back during the block; what does not ask to pass goes on."""
+        """Hold the other threads back during the block; not to be nested."""
         with self._changed:
             self._urgent += 1
+        self._of_this_thread.urgent = True
         try:
             yield
         finally:
+            self._of_this_thread.urgent = False
             with self._changed:
                 self._urgent -= 1
                 if not self._urgent:

@@ -84,9 +84,9 @@ class S3Store:
     ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
         """See ObjectStore. Up to `max_in_flight` requests of this bucket are on their way at once.
 
-        A single one does not stand in line behind those of other threads.
+        A single one, and the few of a thread with right of way, do not stand in line behind those of others.
         """
-        if length_hint(gets) == 1:
+        if self._right_of_way.mine or length_hint(gets) == 1:
             for position, wanted in enumerate(gets):
                 yield position, self._get_or_error(wanted, max_bytes, budget)
             return
@@ -123,10 +123,10 @@ class S3Store:
     def put_many(
         self, items: Mapping[str, bytes], *, create_only: bool = False
     ) -> dict[str, str | ShoalError]:
-        """See ObjectStore. A single one does not stand in line behind those of other threads."""
+        """See ObjectStore. For who does not stand in line see `get_many`."""
         keys = list(items)
-        if len(keys) == 1:
-            return {keys[0]: self._put_or_error(keys[0], items[keys[0]], create_only=create_only)}
+        if self._right_of_way.mine or len(keys) == 1:
+            return {key: self._put_or_error(key, items[key], create_only=create_only) for key in keys}
         done = in_parallel(
             self._pool,
             self._window,

@@ -45,7 +45,11 @@ class StoreSettings(BaseModel):
         True,
         description="bytes must have their ETag's MD5; false where KMS or client keys encrypt the bucket",
     )
-    max_in_flight: int = Field(64, gt=0, description="requests of one process at the same time")
+    max_in_flight: int = Field(
+        64,
+        gt=0,
+        description="most requests at once, of one process to one bucket; single ones go beside them",
+    )
     trusted_keys: tuple[str, ...] = Field(
         (),
         description="Ed25519 public keys in base64, as `shoal models keygen` prints them: with any, a model "

@@ -6,7 +6,10 @@ submit -> outbox (gathers up to 256 into a message) -> sender (many messages in 
 import atexit
 import logging
 import math
+import os
+import threading
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -56,6 +59,7 @@ class Producer:
         self._addresses: dict[tuple[str, str, str | None], Address] = {}
         self._closed = False
         atexit.register(self._close_at_exit)
+        _producers.add(self)
 
     def submit(
         self,
@@ -212,3 +216,15 @@ def _no_slower_than(timeout_s: float, broker: BrokerSettings) -> BrokerSettings:
             "socket_timeout_s": min(broker.socket_timeout_s, timeout_s),
         }
     )
+
+
+_producers: "weakref.WeakSet[Producer]" = weakref.WeakSet()
+
+
+def _unlock_pools() -> None:
+    """Give a child pools that it can use: redis-py waits there for a lock whose holder was not forked."""
+    for producer in list(_producers):
+        producer._redis.connection_pool._lock = threading.RLock()  # noqa: SLF001 - there is no other way
+
+
+os.register_at_fork(after_in_child=_unlock_pools)

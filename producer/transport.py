@@ -15,20 +15,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import redis
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from producer.alarm import Alarm
 from producer.envelope import Letter, Unreadable, read
 from producer.leases import BELL, BELL_RINGS, Lease, Leases
-
-if TYPE_CHECKING:
-    from kombu.asynchronous import Hub
-    from kombu.connection import Connection
 
 LOOK_S: Final = 0.25
 LAST_ANSWER_S: Final = 2.0  # to wait, at the end, for what was asked
@@ -222,8 +217,3 @@ class Transport(stock.Transport):
     """kombu's Redis transport with leases: `broker_transport = "producer.transport:Transport"`."""
 
     Channel = Channel
-
-    def register_with_event_loop(self, connection: "Connection", loop: "Hub") -> None:
-        """Take part in Celery's loop."""
-        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
-        Alarm.of(loop)

@@ -20,7 +20,7 @@ from model_store.object_store import ObjectStore
 from model_store.registry import Alias, Registry
 from model_store.signature import ANYBODY, TrustedKeys
 from model_store.unfinished import remove_unfinished
-from producer.errors import BundleInvalid, TransientError
+from producer.errors import AccessDenied, BundleInvalid, TransientError
 from training.drift import Alarm
 from training.drift_window import DriftWatch
 from training.new_pictures import NewPictures
@@ -134,8 +134,13 @@ class Check:
         if time.monotonic() - self._tidied_at < TIDY_EVERY_S:
             return
         self._tidied_at = time.monotonic()
-        going_on = {run.version for run in self._runs.all() if run.state == "running" and run.version}
-        remove_unfinished(self._store, self._collection, datetime.now(UTC) - UNFINISHED, going_on)
         done = compact_finished_days(self._store, self._collection, (datetime.now(UTC) - GRACE).date())
         if done.days:
             log.info("ledger compacted", collection=self._collection, days=done.days, parts=done.parts)
+        going_on = {run.version for run in self._runs.all() if run.state == "running" and run.version}
+        try:
+            remove_unfinished(self._store, self._collection, datetime.now(UTC) - UNFINISHED, going_on)
+        except AccessDenied as error:
+            log.warning(
+                "files of versions never finished stay", collection=self._collection, reason=str(error)
+            )

@@ -76,7 +76,10 @@ class WorkerServices(Services):
         context.presence.tell("ready")
         if context.endpoint is not None:
             log.info("health endpoint", url=context.endpoint.url)
-        log.info("worker ready", device=context.device, threads=settings.worker.threads)
+        threads = settings.worker.threads, settings.worker.interactive_threads
+        log.info(
+            "worker ready", device=context.device, bulk_threads=threads[0], interactive_threads=threads[1]
+        )
         return context
 
     def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from model_store.predictor import Prediction
 
 log = structlog.get_logger(__name__)
 
+BULK_WAITS_S: Final = 1.0  # then it has every second pass, whatever is urgent
 LONGEST_PASS_S: Final = 0.1  # about, at the pace of the last one: what is urgent waits for the pass under way
 PACE_FROM: Final = 64  # pictures: a smaller pass tells little of the pace of a large one
 
@@ -44,6 +45,7 @@ class _Request:
     model: Model
     pixels: NDArray[np.uint8]  # (n, S, S, 3)
     answer: "Future[Answer]"
+    since: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
@@ -56,6 +58,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._queue: deque[_Request] = deque()
         self._urgent: deque[_Request] = deque()
+        self._was_urgent = False  # the last pass
         self._pictures_per_s = float("inf")
         self._closed = False
         self.busy_since: float | None = None  # at the pass under way, on the monotonic clock
@@ -65,7 +68,8 @@ class Batcher:
     def submit(self, model: Model, pixels: NDArray[np.uint8], *, urgent: bool = False) -> "Future[Answer]":
         """Queue pictures (n, S, S, 3), n at least 1 and at most `max_batch`, for one model.
 
-        The future fails only if predicting these pictures fails; neighbours in the batch do not matter.
+        The future fails only if predicting these pictures fails; neighbours in the batch do not matter. It
+        may be cancelled while it waits.
         """
         request = _Request(model, pixels, Future())
         with self._changed:
@@ -74,6 +78,21 @@ class Batcher:
             (self._urgent if urgent else self._queue).append(request)
             self._changed.notify()
         return request.answer
+
+    def ask(
+        self, model: Model, pixels: NDArray[np.uint8], timeout_s: float, *, urgent: bool = False
+    ) -> Answer:
+        """Submit, and wait for the answer; what has none in time is not done any more.
+
+        Raises:
+            TimeoutError: the device did not come to it; or whatever predicting these pictures raises.
+        """
+        waiting = self.submit(model, pixels, urgent=urgent)
+        try:
+            return waiting.result(timeout_s)
+        except TimeoutError:
+            waiting.cancel()
+            raise
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -84,6 +103,9 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._take():
+            batch = [request for request in batch if request.answer.set_running_or_notify_cancel()]
+            if not batch:  # nobody waits for these any more
+                continue
             self.busy_since = time.monotonic()
             started = time.perf_counter()
             try:
@@ -101,9 +123,12 @@ class Batcher:
         """Take what is queued for the first model in line, up to the largest batch; empty when closed."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
-            queue = self._urgent or self._queue
+            late = self._queue and time.monotonic() - self._queue[0].since > BULK_WAITS_S
+            queue = self._queue if late and self._was_urgent else self._urgent or self._queue
+            self._was_urgent = queue is self._urgent
             batch: list[_Request] = []
-            room = min(self._max_batch, self._pictures_per_s * LONGEST_PASS_S)
+            # never less than tells the pace: one slow pass would else make all that follow small
+            room = min(self._max_batch, max(PACE_FROM, self._pictures_per_s * LONGEST_PASS_S))
             while queue and (not batch or queue[0].model is batch[0].model):
                 room -= len(queue[0].pixels)
                 if room < 0 and batch:

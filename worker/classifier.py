@@ -67,20 +67,21 @@ class Classifier:
             TransientError: try the message again later; what was stored meanwhile stays right. On the
                 last attempt pictures that could not be done get a `failed` result instead.
         """
-        single = message.lane != BULK and len(message.images) <= SINGLE
-        way = self._right_of_way.urgent() if single else contextlib.nullcontext()
-        with self._metrics.in_hand(len(message.images)), way:
-            return self._classify(message, attempt)
-
-    def _classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         taken_at = datetime.now(UTC)
         # a renewal by a model that is no longer the champion would be no renewal
         model = self.models.get(message.collection, self._settings.model_wait_s, latest=message.reclassify)
+        urgent = message.lane != BULK and len(message.images) <= SINGLE
+        way = self._right_of_way.urgent() if urgent else contextlib.nullcontext()
+        with self._metrics.in_hand(len(message.images)), way:
+            return self._classify(message, attempt, model, taken_at, urgent=urgent)
+
+    def _classify(
+        self, message: ClassifyImages, attempt: int, model: ServedModel, taken_at: datetime, *, urgent: bool
+    ) -> list[ImageRef]:
         last = attempt >= self._settings.max_attempts
         side = model.bundle.manifest.preprocess.input_size
         with self._decoded.held(COPIES * len(message.images) * side * side * 3):
             outcomes = self._read(message, model, last=last)
-            urgent = message.lane != BULK
             answer, predict_ms = self._predict(model, outcomes, last=last, urgent=urgent)
         done = Pass(
             stamp=model.stamp,
@@ -144,7 +145,7 @@ class Classifier:
         started = time.perf_counter()
         pixels = np.stack([outcome.picture.pixels for outcome in ready])  # (n, S, S, 3)
         try:
-            answer = self._batcher.submit(model.bundle, pixels, urgent=urgent).result(PREDICT_TIMEOUT_S)
+            answer = self._batcher.ask(model.bundle, pixels, PREDICT_TIMEOUT_S, urgent=urgent)
         except Exception as error:
             if not last:
                 raise TransientError(f"the device did not answer: {type(error).__name__}: {error}") from error

@@ -13,9 +13,11 @@ class WorkerSettings(BaseModel):
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: cuda where there is one"
     )
-    threads: int = Field(4, gt=0, description="messages in work at once, up to 256 pictures each")
+    threads: int = Field(4, gt=0, description="bulk messages in work at once, up to 256 pictures each")
     interactive_threads: int = Field(
-        8, ge=0, description="further threads, which no bulk message ever takes: single uploads start at once"
+        8,
+        ge=0,
+        description="further messages in work at once, none of them bulk",
     )
     decode_processes: int | None = Field(
         None,

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,10 +18,18 @@ from pydantic import SecretStr
 from console.stack import Stack
 from model_store.byte_budget import ByteBudget
 from model_store.object_store import Get, StoredObject
+from model_store.right_of_way import RightOfWay
 from model_store.s3 import S3Store, check_bucket, create_bucket
 from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
-from producer.errors import AccessDenied, ConfigurationError, ObjectNotFound, StoreUnavailable, TooLarge
+from producer.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ObjectNotFound,
+    ShoalError,
+    StoreUnavailable,
+    TooLarge,
+)
 
 VERBS: dict[str, Callable[[S3Store], object]] = {
     "get": lambda store: store.get("key"),
@@ -193,6 +202,23 @@ def test_a_version_is_read_though_the_object_changed(store_settings: StoreSettin
         outcomes = dict(store.get_many([Get("key", version_id=version), Get("key")]))
 
     assert [getattr(outcomes[position], "data", None) for position in (0, 1)] == [b"first", b"second"]
+
+
+def test_the_few_requests_of_who_has_right_of_way_wait_for_nobody(
+    s3_store: S3Store, store_settings: StoreSettings
+) -> None:
+    way = RightOfWay(few=1)
+    items = {f"way/{n}": b"x" for n in range(3)}
+
+    def both() -> list[object]:
+        with way.urgent():
+            put = store.put_many(items)
+            return [*put.values(), *(found for _, found in store.get_many([Get(key) for key in items]))]
+
+    with closing(S3Store(s3_store.bucket, store_settings, way)) as store, ThreadPoolExecutor(1) as thread:
+        with way.passing():  # the only one who may be inside
+            outcomes = thread.submit(both).result(20)
+        assert not any(isinstance(outcome, ShoalError) for outcome in outcomes)
 
 
 def test_no_credentials_anywhere_says_which_settings_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,3 +71,29 @@ assert os.wait()[1] == 0
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=20, cwd=REPOSITORY)
 
     assert ended.returncode == 0
+
+
+def test_fork_while_another_thread_holds_redis_pys_lock_leaves_the_child_usable() -> None:
+    script = """
+import os
+import threading
+from producer import Producer
+producer = Producer("redis://127.0.0.1:1/0")
+held, done = threading.Event(), threading.Event()
+def hold():
+    with producer._redis.connection_pool._lock:
+        held.set()
+        done.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if producer._redis.connection_pool._lock.acquire(timeout=5) else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+done.set()
+raise SystemExit(status)
+"""
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=20, cwd=REPOSITORY)
+
+    assert ended.returncode == 0

@@ -10,6 +10,7 @@ from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
+from producer.errors import AccessDenied
 from tests.tiny_model import TinyBundle
 from tests.unit.training.checked import NOW, Recorded, check, classify, with_champion
 from training import check as check_module
@@ -67,6 +68,21 @@ def test_finished_days_are_compacted_and_counted_once(
     assert names == ["day-00000001.parquet"]
     assert manifest.created_at > NOW - timedelta(days=3)
     assert sum(len(table) for table in Ledger(store, "default").tables(["image_id"])) == 27
+
+
+def test_a_role_that_may_not_remove_models_compacts_all_the_same(
+    store: MemoryStore, classified: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise AccessDenied("the policies are of yesterday")
+
+    monkeypatch.setattr(check_module, "remove_unfinished", denied)
+    classified("a", 9, days_ago=3)
+
+    check(store, Recorded(store)).run()
+
+    names = [info.key.rpartition("/")[2] for info in store.list(Layout("default").ledger())]
+    assert names == ["day-00000001.parquet"]
 
 
 def test_after_a_run_begun_by_a_clock_that_was_ahead_new_pictures_start_runs_again(

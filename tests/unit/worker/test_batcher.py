@@ -44,6 +44,7 @@ def batcher() -> Iterator[Batcher]:
 def hold(batcher: Batcher, model: Model) -> None:
     """Keep the device busy with a batch of one until `model.go` is set."""
     model.go.clear()
+    model.started.clear()
     batcher.submit(model, pixels(0))
     assert model.started.wait(5)
 
@@ -97,6 +98,48 @@ def test_a_slow_device_gets_no_more_than_it_does_in_a_short_while() -> None:
         answer.result(5)
     batcher.close()
     assert model.batches[:2] == [PACE_FROM, PACE_FROM]  # and not what waited together
+
+
+def test_after_a_slow_pass_small_requests_still_share_a_pass() -> None:
+    batcher, model = Batcher(max_batch=1024), Model()
+    model.go.clear()
+    slow = batcher.submit(model, pixels(*[1] * PACE_FROM))
+    assert model.started.wait(5)
+    time.sleep(3 * LONGEST_PASS_S)  # a pace at which the next pass would have a third of it
+    model.go.set()
+    slow.result(5)
+    hold(batcher, model)
+    futures = [batcher.submit(model, pixels(1, 2)) for _ in range(PACE_FROM // 2)]
+    model.go.set()
+    assert {future.result(5).batch_size for future in futures} == {PACE_FROM}
+    batcher.close()
+
+
+def test_what_is_not_urgent_has_every_second_pass_once_it_is_late(
+    batcher: Batcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.batcher.BULK_WAITS_S", 0.0)
+    done: list[str] = []
+    model = Model()
+    hold(batcher, model)
+    for name, urgent in (("bulk", False), ("more bulk", False), ("first", True), ("second", True)):
+        request = batcher.submit(
+            Model(), pixels(1), urgent=urgent
+        )  # models of their own: passes of their own
+        request.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
+    model.go.set()
+    batcher.close()
+    assert done == ["first", "bulk", "second", "more bulk"]
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(batcher: Batcher) -> None:
+    model = Model()
+    hold(batcher, model)
+    with pytest.raises(TimeoutError):
+        batcher.ask(model, pixels(1, 2), 0.01)
+    model.go.set()
+    assert batcher.ask(model, pixels(1, 2, 3), 5).batch_size == 3
+    assert model.batches == [1, 3]
 
 
 def test_two_models_never_share_a_batch(batcher: Batcher) -> None:

@@ -9,6 +9,7 @@ from model_store.registry import Registry
 from model_store.results import Results
 from model_store.right_of_way import RightOfWay
 from producer.contracts import ClassifyImages, ImageRef
+from producer.errors import NoChampion
 from tests.tiny_model import TinyBundle
 from worker.batcher import Batcher
 from worker.classifier import Classifier
@@ -67,3 +68,29 @@ def test_a_failure_without_any_model_is_told_too(store: MemoryStore, classifier:
     classifier.fail(message(), 1, "message.expired", "too late")
 
     assert Results(store, "cats").get("a").status == "failed"
+
+
+def test_a_message_that_waits_for_its_model_holds_nobody_back() -> None:
+    way, held = RightOfWay(1), []
+
+    class NoModels:
+        def get(self, *_: object, **__: object) -> None:
+            held.append(way.mine)
+            raise NoChampion("none yet")
+
+        def close(self) -> None:
+            pass
+
+    made = Classifier(
+        right_of_way=way,
+        models=NoModels(),  # type: ignore[arg-type]
+        reader=NoReader(),  # type: ignore[arg-type]
+        batcher=Batcher(8),
+        recorder=lambda name: Recorder(MemoryStore(), name, 60),
+        settings=WorkerSettings(),
+        metrics=Metrics(),
+    )
+    with pytest.raises(NoChampion):
+        made.classify(message(), 1)
+    made.close()
+    assert held == [False]
