@@ -61,7 +61,7 @@ class Metrics:
         )
         self._attempts = Counter(
             "shoal_attempts",
-            "Attempts begun at messages; one per message when all is well",
+            "Attempts begun at messages: one for each when all is well, more while a model is waited for",
             registry=self._registry,
         )
         self._failed_attempts = Counter(

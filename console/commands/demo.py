@@ -31,7 +31,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="folder for the contact sheet and the worker's log")] = FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
 ) -> None:
-    """Start servers, train, submit, classify, and draw a contact sheet; leaves only the sheet behind."""
+    """Start servers, train, submit, classify, and draw a contact sheet; leaves that, a report and a log."""
     pictures = digits() if images is None else folder(images)
     out.mkdir(parents=True, exist_ok=True)
     forget_other_servers()

@@ -15,7 +15,7 @@ HEAD = """# Settings
 
 Environment variables; two underscores go one level down. `shoal up` writes those of its servers to
 `.shoal/stack.env`, which other commands in the same folder read; the environment wins. Lists are JSON.
-A mistyped name is refused.
+A mistyped name is refused by every command and process that reads its section.
 
 | variable | default | is |
 |---|---|---|

@@ -111,7 +111,11 @@ def submit(
         err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
         err.print(f"each by its id: `shoal result {refs[0].image_id}`", highlight=False)
     if wait and len(answers) < len(refs):
-        err.print(f"{len(refs) - len(answers)} have no result yet; `shoal status` shows what they wait for")
+        err.print(
+            f"{len(refs) - len(answers)} have no result yet; `shoal status --collection {collection}` shows "
+            "what they wait for",
+            highlight=False,
+        )
         raise typer.Exit(1)
 
 
