@@ -1,7 +1,7 @@
 """`shoal status`: where everything is, what waits, who works, with which model."""
 
 import contextlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from producer.broker import LANES, TRAINING_QUEUE, broker_errors, lane_depths, r
 from producer.errors import BrokerUnavailable, ShoalError
 from producer.leases import LEASED
 from producer.presence import workers
+
+ANSWERS: Final = "answers"
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,7 @@ def status(
         ("store", store["endpoint"] or "AWS", store["state"]),
         ("bucket", store["bucket"], ""),
         ("uploads", store["uploads_bucket"], ""),
-        ("champion", _champion_in_words(document["champion"]), ""),
+        (f"champion of {collection}", champion_in_words(document["champion"], store["state"]), ""),
     ]
     table("servers", ("what", "where", "state"), where)
     lanes = document["lanes"].values()
@@ -59,7 +61,7 @@ def status(
 def _document(conn: Connection, collection: str, *, reveal: bool) -> dict[str, Any]:
     broker, store = conn.settings.broker, conn.settings.store
     alive, lanes, broker_state = _broker_side(conn)
-    champion, store_state = None, "answers"
+    champion, store_state = None, ANSWERS
     try:
         alias = conn.registry(collection).alias("champion")
         champion = alias.model_dump(mode="json") if alias else None
@@ -99,11 +101,14 @@ def _broker_side(conn: Connection) -> tuple[list[dict[str, Any]], dict[str, dict
     return (
         alive,
         {**lanes, "in work or put off": held_back, "training": {"queue": TRAINING_QUEUE, "waiting": waiting}},
-        "answers",
+        ANSWERS,
     )
 
 
-def _champion_in_words(champion: dict[str, Any] | None) -> str:
+def champion_in_words(champion: dict[str, Any] | None, store_state: str) -> str:
+    """Name it, or say why there is none to be named."""
+    if store_state != ANSWERS:
+        return "not known: the store was not read"
     if champion is None:
         return "none yet: train one with `shoal train`"
     return f"{champion['version']} (generation {champion['generation']})"
