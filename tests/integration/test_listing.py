@@ -1,5 +1,7 @@
 """Every object is listed, in pages of any size and from any page on; some keys are folders of others."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from model_store.listing import pages
@@ -20,10 +22,14 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 
 
 @pytest.fixture
-def expected(store: ObjectStore, prefix: str) -> set[str]:
+def expected(store: ObjectStore, prefix: str) -> Iterator[set[str]]:
     for key in NESTED:  # one by one: SeaweedFS 4.48 may lose `a` when `a/b` is written at the same time
         store.put(prefix + key, b"x")
-    return {prefix + key for key in NESTED}
+    yield {prefix + key for key in NESTED}
+    for (
+        key
+    ) in NESTED:  # SeaweedFS does not answer for `m/` as it should: who reads the bucket stumbles over it
+        store.delete(prefix + key)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])

@@ -38,6 +38,7 @@ from training.settings import Settings
 from training.train import train
 
 ROOT = Path(__file__).parents[2]
+OF_THE_TESTS = ("SHOAL_LONG", "SHOAL_FAULT_REPORT")  # no settings: Shoal would refuse them
 TINY = {
     "recipe": "pixel",
     "architecture": {"widths": (8, 16), "embedding_dim": 16},
@@ -91,9 +92,8 @@ class Platform:
     log: Path | None = None  # of the worker that runs, if one does
 
     def environment(self, **more: str) -> dict[str, str]:
-        of_the_tests = ("SHOAL_LONG", "SHOAL_FAULT_REPORT")  # no settings: a process would refuse them
         return {
-            **{name: value for name, value in os.environ.items() if name not in of_the_tests},
+            **{name: value for name, value in os.environ.items() if name not in OF_THE_TESTS},
             **self.stack.environment(),
             "SHOAL_BROKER__URL": self.broker.url.get_secret_value(),
             "SHOAL_WORKER__MODEL_POLL_S": "0.2",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from console.cli import main
-from tests.system.running_platform import Platform
+from tests.system.running_platform import OF_THE_TESTS, Platform
 
 
 class Shoal:
@@ -25,8 +25,11 @@ class Shoal:
         """Give what it printed: standard output, or the error if a failure was expected."""
         self._monkeypatch.setattr(sys, "argv", ["shoal", *arguments])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        with self._monkeypatch.context() as meanwhile:
+            for name in OF_THE_TESTS:
+                meanwhile.delenv(name, raising=False)
+            with pytest.raises(SystemExit) as ended:
+                main()
         printed = self._capsys.readouterr()
         assert (ended.value.code or 0) == status, printed.err
         return printed.out if status == 0 else printed.out + " ".join(printed.err.split())

@@ -163,7 +163,8 @@ def test_a_trainer_killed_at_five_points_leaves_runs_that_complete_once(platform
             assert (champion.version, champion.generation) == (ended.version, 1), point
             assert collection.whole_versions() == [champion.version], point
             assert [r.slot for r in collection.runs.all()] == ["slot"], point
-            wait_until(lambda c=collection: not learning(c), PATIENCE_S, "its checkpoints go")  # type: ignore[misc]
+            if ended.attempt == 2:  # else it was killed after its end, maybe before it had tidied up
+                wait_until(lambda c=collection: not learning(c), PATIENCE_S, "its checkpoints go")  # type: ignore[misc]
 
 
 def test_a_trainer_that_was_only_stopped_can_neither_publish_nor_promote(platform: Platform) -> None:
