@@ -21,7 +21,7 @@ from tests.system.conftest import OWN, connected
 from tests.system.faults.report import LONG, FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-RESTARTS = 10 if LONG else 3
+RESTARTS = 10 if LONG else 2
 RESUMES_WITHIN_S = 60.0
 AT_ONCE = 8
 PAUSE_S = 0.05

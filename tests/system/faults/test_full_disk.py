@@ -19,7 +19,7 @@ from tests.system.faults.load import Load
 from tests.system.running_platform import Platform, wait_until
 
 PATIENCE_S = 120.0
-FULL_S = 5.0
+FULL_S = 2.0
 
 
 @dataclasses.dataclass

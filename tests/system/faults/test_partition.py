@@ -13,7 +13,7 @@ from tests.system.faults.proxy import FaultyProxy
 from tests.system.faults.report import LONG
 from tests.system.running_platform import Platform, wait_until
 
-N = 1_000 if LONG else 200
+N = 1_000 if LONG else 100
 CUT_S = 3 * float(LEASE_S)
 PATIENCE_S = 180.0
 

@@ -12,7 +12,7 @@ from tests.system.faults.proxy import FaultyProxy
 from tests.system.faults.report import LONG, FaultReport
 from tests.system.running_platform import Platform, wait_until
 
-N = 2_000 if LONG else 200
+N = 2_000 if LONG else 120
 AWAY_S = 60.0 if LONG else 8.0
 PATIENCE_S = 240.0
 SHARES = {  # of 1; times the share of the test
