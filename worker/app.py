@@ -76,9 +76,11 @@ class WorkerServices(Services):
         context.presence.tell("ready")
         if context.endpoint is not None:
             log.info("health endpoint", url=context.endpoint.url)
-        threads = settings.worker.threads, settings.worker.interactive_threads
         log.info(
-            "worker ready", device=context.device, bulk_threads=threads[0], interactive_threads=threads[1]
+            "worker ready",
+            device=context.device,
+            bulk_threads=settings.worker.threads,
+            interactive_threads=settings.worker.interactive_threads,
         )
         return context
 

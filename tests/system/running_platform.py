@@ -128,14 +128,8 @@ class Platform:
             command = [sys.executable, "-m", "console.cli", role, *arguments]
             with log.open("wb") as out:
                 process = GuardedProcess(command, output=out, env=env, cwd=cwd, grace_s=20)
-        try:
-            wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
-            assert process.poll() is None, log.read_text()
+        with ended_in_order(process, log, ready):
             yield log
-        finally:
-            process.terminate()
-            status = process.wait()
-        assert status == 0, log.read_text()
 
     def shoal(self, *arguments: str, status: int = 0) -> dict[str, Any]:
         """Run a command of a person's on this collection; gives its JSON."""
@@ -221,6 +215,19 @@ class Platform:
         )
         assert len(found) == len({ref.image_id for ref in refs})
         return found
+
+
+@contextlib.contextmanager
+def ended_in_order(process: ForkedProcess | GuardedProcess, log: Path, ready: str) -> Iterator[None]:
+    """Wait until `ready` stands in the log of a process; once the block is left it must end with 0."""
+    try:
+        wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        status = process.wait()
+    assert status == 0, log.read_text()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, *, every_s: float = 0.05) -> None:

@@ -17,7 +17,7 @@ from model_store.s3 import S3Store
 from model_store.settings import StoreSettings
 from producer.settings import BrokerSettings
 from tests.integration.policed_servers import BUCKET, Policed, policed_servers
-from tests.system.running_platform import wait_until
+from tests.system.running_platform import ended_in_order
 from tests.tls import Authority, tls_in_front
 
 SHOAL = [sys.executable, "-m", "console.cli"]
@@ -64,14 +64,8 @@ class Secured:
         with log.open("wb") as out:
             env = self.environment(role, **more)
             process = GuardedProcess([*SHOAL, role], output=out, env=env, cwd=self.workdir, grace_s=60)
-            try:
-                wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180, str(log))
-                assert process.poll() is None, log.read_text()
-                yield log
-            finally:
-                process.terminate()
-                ended = process.wait()
-            assert ended == 0, log.read_text()
+        with ended_in_order(process, log, ready):
+            yield log
 
     def shoal(self, role: str, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end in a role's environment, and keep all that it says."""
