@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.notebook_pipeline import notebook_clusters
 from benchmarks.quality_methods import Methods
 from benchmarks.quality_sets import LabelledSet
-from model_store.clusterer import Assignment, Clusterer
+from model_store.clusterer import Clusterer
 from training.cluster import ClusterSettings
 from training.evaluate import agreement
 from training.split import divide
@@ -98,12 +98,12 @@ def measure(cell: Cell, pictures: LabelledSet, methods: Methods) -> Figures:
         clusters = refit.assign(refit.project(scored)).indices
         kept = fit_any(embedder.embed(pixels), split.rows, split.held_out, cluster, cell.seed)
         placed = kept.assign(kept.project(scored[is_new]))
-        figures["false_alarms"] = float(is_unknown(kept, placed).mean())
+        figures["false_alarms"] = unknown_share(kept, scored[is_new])
         figures["refit_new"] = agreement(truth[is_new], clusters[is_new]).accuracy
         figures["placed_new"] = agreement(truth[is_new], placed.indices).accuracy
         if cell.absent is not None:
             absent = embedder.embed(pictures.pixels[pictures.of(cell.absent)])
-            figures["flagged"] = float(is_unknown(kept, kept.assign(kept.project(absent))).mean())
+            figures["flagged"] = unknown_share(kept, absent)
     found = agreement(truth, clusters)
     figures |= {"accuracy": found.accuracy, "nmi": found.nmi, "ari": found.ari}
     if cell.absent is None and cell.seed == 0:  # every seed costs the same
@@ -116,9 +116,11 @@ def measure(cell: Cell, pictures: LabelledSet, methods: Methods) -> Figures:
     }
 
 
-def is_unknown(clusterer: Clusterer, assignment: Assignment) -> NDArray[np.bool_]:
-    """Tell which pictures lie farther out than is usual, as `Predictor` does."""
-    return assignment.distances > clusterer.unknown_distance[assignment.indices]
+def unknown_share(clusterer: Clusterer, embeddings: Floats) -> float:
+    """Tell how many of embeddings (B, D) lie farther out than is usual, as `Predictor` does."""
+    projections = clusterer.project(embeddings)
+    left = clusterer.residuals(embeddings, projections)
+    return float((clusterer.strangeness(clusterer.assign(projections), left) > 1).mean())
 
 
 def commit() -> str:

@@ -39,13 +39,15 @@ def scores(known: Floats, asked: Floats, n_clusters: int) -> Scores:
         clusterer = fit_clusterer(known, known, ClusterSettings(n_clusters=n_clusters, n_components=p), 0)
         projections = clusterer.project(asked)
         nearest = clusterer.assign(projections)
-        centred = unit_length(asked) - clusterer.mean
-        residual = np.square(centred).sum(axis=1) - np.square(projections).sum(axis=1)
-        relative = nearest.distances / clusterer.unknown_distance[nearest.indices]
-        found[f"distance to the centroid by the cluster's spread, P {p} (what `unknown` uses)"] = relative
+        residual = clusterer.residuals(asked, projections)
+        own = clusterer.assign(clusterer.project(known))
+        squares = np.bincount(own.indices, np.square(own.distances), n_clusters)
+        spread = np.sqrt(squares / np.maximum(clusterer.counts, 1)) + np.float32(1e-6)
+        relative = nearest.distances / spread[nearest.indices]
+        found[f"distance to the centroid by the cluster's spread, P {p} (bundles of format 1)"] = relative
         found[f"distance to the centroid, P {p}"] = nearest.distances
         found[f"what PCA leaves, P {p}"] = residual
-        found[f"squared distance to the centroid, P {p}, plus what PCA leaves"] = (
+        found[f"squared distance to the centroid, P {p}, plus what PCA leaves (what `unknown` uses)"] = (
             np.square(nearest.distances) + residual
         )
     neighbours = NearestNeighbors(n_neighbors=N_NEIGHBOURS).fit(unit_length(known))

@@ -5,7 +5,8 @@ manifest.json           sha256 of every file, and all that is described in `mani
 manifest.sig            optional: Ed25519 over manifest.json, see `signature`
 encoder.safetensors     weights
 pca.safetensors         mean, components, explained variance
-kmeans.safetensors      centroids, counts, distance quantiles, unknown distances
+kmeans.safetensors      centroids, counts, distance quantiles, unknown distances; since format 2 what
+                        the PCA's residual weighs in them
 clusters.json           index -> stable id, lineage; what became of the champion's clusters
 reference.safetensors   what drift is measured against: cluster shares, a sample of projections; hashes of the
                         names of the pictures it learnt from

@@ -6,7 +6,7 @@ This is the reference in numpy; `predictor.Predictor` does the same on the devic
 them together. Shapes: B batch, D embedding, P components, K clusters, Q quantiles.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -35,7 +35,8 @@ class Clusterer:
     """A fitted PCA and KMeans, as arrays; all float32 but `counts`.
 
     `distance_quantiles[k]` (Q,) are the quantiles of distance within cluster k, ascending. Farther from
-    centroid k than `unknown_distance[k]` is unknown.
+    centroid k than `unknown_distance[k]` is unknown, where what the PCA leaves counts by `residual_weight`: 1
+    in the whole space of embeddings, 0 in that of the PCA (bundles of format 1).
     """
 
     mean: NDArray[np.float32]  # (D,)
@@ -45,6 +46,7 @@ class Clusterer:
     counts: NDArray[np.int64]  # (K,)
     distance_quantiles: NDArray[np.float32]  # (K, Q)
     unknown_distance: NDArray[np.float32]  # (K,)
+    residual_weight: NDArray[np.float32] = field(default_factory=lambda: np.zeros((), np.float32))  # ()
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.
@@ -60,6 +62,7 @@ class Clusterer:
             "counts": (k,),
             "distance_quantiles": (k, len(QUANTILES)),
             "unknown_distance": (k,),
+            "residual_weight": (),
         }
         for name, shape in shapes.items():
             found = getattr(self, name)
@@ -86,9 +89,23 @@ class Clusterer:
             distances[at : at + rows] = np.sqrt(squares.min(axis=1))
         return Assignment(indices, distances)
 
+    def residuals(
+        self, embeddings: NDArray[np.float32], projections: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Give what the PCA leaves of embeddings (B, D), squared: (B,); `projections` are theirs."""
+        whole = np.square(unit_length(embeddings) - self.mean).sum(axis=1)
+        # components are orthonormal, so the rest follows by Pythagoras
+        return np.asarray(np.maximum(whole - np.square(projections).sum(axis=1), 0), np.float32)
+
+    def strangeness(self, assignment: Assignment, residuals: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give how far out pictures are (B,), in units of the distance beyond which they are unknown."""
+        radii = np.sqrt(np.square(assignment.distances) + self.residual_weight * residuals)
+        strange: NDArray[np.float32] = radii / self.unknown_distance[assignment.indices]
+        return strange
+
     def to_files(self) -> dict[str, bytes]:
         """Write the two files of a bundle."""
-        arrays = {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
+        arrays = {one.name: np.asarray(getattr(self, one.name), order="C") for one in fields(self)}
         pca = {name: arrays.pop(name) for name in _PCA_ARRAYS}
         return {PCA_FILE: save(pca), KMEANS_FILE: save(arrays)}
 

@@ -14,7 +14,7 @@ from producer.contracts import Name
 from producer.errors import BundleInvalid
 from producer.ulid import new_ulid
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2  # since 2 `unknown` also goes by what the PCA leaves: decisions/0010
 LIBRARIES: Final = ("torch", "numpy", "scikit-learn", "Pillow", "safetensors")
 Version = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
@@ -56,7 +56,7 @@ class Gate(Part):
 class Manifest(Part):
     """`manifest.json`; its own sha256 stands in the alias, so trust starts there."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2] = FORMAT_VERSION
     version: Version
     collection: Name
     created_at: datetime

@@ -67,6 +67,7 @@ class Predictor:
                 clusterer.unknown_distance,
             )
         )
+        self._residual_weight = float(clusterer.residual_weight)
         self.n_components = len(clusterer.components)
         self.n_nearest = min(N_NEAREST, len(clusterer.centroids))
 
@@ -119,7 +120,8 @@ class Predictor:
         first, nearest = near[:, :1].contiguous(), index[:, 0]
         inside = torch.searchsorted(self._quantiles[nearest], first)  # (B, 1): how many quantiles lie nearer
         typicality = 1 - inside.clamp(max=len(QUANTILES) - 1) / (len(QUANTILES) - 1)
-        unknown = first[:, 0] > self._unknown_distance[nearest]
+        radii = (first[:, 0].square() + self._residual_weight * residuals).sqrt()
+        unknown = radii > self._unknown_distance[nearest]
         judged = torch.stack([typicality[:, 0], unknown.float(), residuals], dim=1)
         return torch.cat([projections, index.float(), near, judged], dim=1)
 

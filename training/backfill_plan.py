@@ -31,6 +31,7 @@ COLUMNS: Final = (
     "status",
     "cluster_id",
     "projection",
+    "residual",
     "model_version",
     "generation",
 )
@@ -100,12 +101,12 @@ class Plan:
         clusterer, settled = self.champion.clusterer, np.zeros(len(rows), bool)
         ids = np.array([entry.id for entry in self.champion.clusters], object)
         before, status = rows["cluster_id"].to_pylist(), rows["status"].to_pylist()
-        stored = rows["projection"].to_pylist()
+        stored, left = rows["projection"].to_pylist(), _left(rows, float(clusterer.residual_weight))
         for start in range(0, len(rows), BLOCK):
             part = [
                 at
                 for at in range(start, min(start + BLOCK, len(rows)))
-                if _fits(stored[at], clusterer.centroids)
+                if _fits(stored[at], clusterer.centroids) and not np.isnan(left[at])
             ]
             if not part:
                 continue
@@ -114,7 +115,7 @@ class Plan:
             order = np.sort(distances, axis=1)
             margin = order[:, 1] - order[:, 0] if order.shape[1] > 1 else np.full(len(part), np.inf)
             nearest = distances.argmin(axis=1)
-            beyond = order[:, 0] - clusterer.unknown_distance[nearest]
+            beyond = np.sqrt(order[:, 0] ** 2 + left[part]) - clusterer.unknown_distance[nearest]
             sure = (margin > CLOSE) & (np.abs(beyond) > CLOSE)
             for row, at in enumerate(part):
                 now = (ids[nearest[row]], "unknown" if beyond[row] > 0 else "assigned")
@@ -122,6 +123,13 @@ class Plan:
                 if now != (before[at], status[at]):
                     self.moves[_shown(before[at], status[at]), _shown(*now)] += 1
         return settled
+
+
+def _left(rows: pa.Table, weight: float) -> NDArray[np.float32]:
+    """Give what the PCA leaves of each, as it counts; NaN where it counts and rows of old do not say."""
+    if not weight:
+        return np.zeros(len(rows), np.float32)
+    return np.float32(weight) * np.asarray(rows["residual"].to_numpy(zero_copy_only=False), np.float32)
 
 
 def _fits(projection: list[float] | None, centroids: NDArray[np.float32]) -> bool:

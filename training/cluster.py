@@ -5,6 +5,7 @@ of that is kept unless another start ends better by more than a margin.
 Shapes: N pictures, D embedding, P components, K clusters.
 """
 
+from dataclasses import replace
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
@@ -15,6 +16,9 @@ from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
 from producer.errors import TrainingFailed
 
 MIN_PER_CLUSTER: Final = 5  # pictures, on average, for a cluster to mean anything
+LEAST_BEYOND: Final = 10  # held-out pictures beyond the `unknown` distance, for that to be known from them
+FOLDS: Final = 5
+LEAST_RADIUS: Final = 1e-3  # as far as devices may differ on a distance, see PROBE_TOLERANCE
 
 
 class ClusterSettings(BaseModel):
@@ -86,11 +90,26 @@ def fit_clusterer(
             f"{len(embeddings)} pictures are too few for {n_clusters} clusters: it takes "
             f"{n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
         )
+    draft, projections = _fitted(embeddings, settings, random_state, champion_labels)
+    usual = radii(draft, held_out)
+    if len(usual) * settings.false_alarm_rate < LEAST_BEYOND:
+        crossed = _crossed_radii(embeddings, settings, random_state)
+        usual = crossed + (usual.mean() - crossed.mean())
+    return calibrated(draft, draft.assign(projections), usual, settings.false_alarm_rate)
+
+
+def _fitted(
+    embeddings: NDArray[np.float32],
+    settings: ClusterSettings,
+    random_state: int,
+    champion_labels: NDArray[np.int64] | None = None,
+) -> tuple[Clusterer, NDArray[np.float32]]:
+    """Fit PCA and KMeans: not yet calibrated, and the projections (N, P) of what they were fitted on."""
     # scikit-learn takes a second and more to import, and all who read settings import this module
     from sklearn.cluster import KMeans  # noqa: PLC0415
     from sklearn.decomposition import PCA  # noqa: PLC0415
 
-    unit = unit_length(embeddings)
+    n_clusters, unit = settings.least_n_clusters, unit_length(embeddings)
     pca = PCA(min(settings.n_components, *unit.shape), random_state=random_state).fit(unit)
     projections = np.ascontiguousarray(pca.transform(unit), np.float32)  # (N, P)
     kmeans = KMeans(n_clusters, n_init=settings.n_init, random_state=random_state).fit(projections)
@@ -109,8 +128,7 @@ def fit_clusterer(
         distance_quantiles=np.zeros((n_clusters, len(QUANTILES)), np.float32),
         unknown_distance=np.zeros(n_clusters, np.float32),
     )
-    known = draft.assign(draft.project(held_out))
-    return calibrated(draft, draft.assign(projections), known, settings.false_alarm_rate)
+    return draft, projections
 
 
 def carried_over(
@@ -152,37 +170,49 @@ def carried_over(
     return np.stack([group.mean(axis=0) for group in groups]).astype(np.float32)
 
 
-def calibrated(
-    draft: Clusterer, assignment: Assignment, known: Assignment, false_alarm_rate: float
-) -> Clusterer:
-    """Measure distances per cluster, and put `unknown` where `false_alarm_rate` of the held-out lie beyond.
+def radii(clusterer: Clusterer, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give distances (B,) of embeddings (B, D) from the nearest centroid, in their own space."""
+    projections = clusterer.project(embeddings)
+    left = clusterer.residuals(embeddings, projections)
+    return np.asarray(np.sqrt(np.square(clusterer.assign(projections).distances) + left), np.float32)
 
-    One threshold is calibrated on distance in units of the cluster's own spread: a cluster of 20
-    pictures has no 99th percentile of its own, all held-out pictures together have.
+
+def calibrated(
+    draft: Clusterer, assignment: Assignment, usual: NDArray[np.float32], false_alarm_rate: float
+) -> Clusterer:
+    """Measure distances per cluster, and put `unknown` where `false_alarm_rate` of known pictures lie beyond.
+
+    One distance for all clusters, in the whole space: in units of a cluster's own spread, a picture of
+    another kind looks usual in whichever cluster is wide (docs/decisions/0010).
 
     Args:
         draft: with its centroids.
         assignment: of the pictures that it was fitted on.
-        known: of pictures of the same distribution that it was not fitted on.
+        usual: `radii` of pictures of the same distribution that it was not fitted on.
         false_alarm_rate: share of those that are to be unknown.
     """
-    everywhere = float(np.sqrt(np.mean(assignment.distances**2)))
+    k = len(draft.centroids)
     quantiles = np.empty_like(draft.distance_quantiles)
-    spread = np.empty(len(draft.centroids), np.float32)
-    for k in range(len(draft.centroids)):
-        own = assignment.distances[assignment.indices == k]
-        own = own if len(own) else assignment.distances
-        quantiles[k] = np.quantile(own, QUANTILES)
-        spread[k] = max(float(np.sqrt(np.mean(own**2))), 0.1 * everywhere, 1e-6)
-    scores = known.distances / spread[known.indices]
-    threshold = np.quantile(scores, 1 - false_alarm_rate, method="higher")
-    return Clusterer(
-        mean=draft.mean,
-        components=draft.components,
-        explained_variance=draft.explained_variance,
-        centroids=draft.centroids,
-        counts=draft.counts,
+    for index in range(k):
+        own = assignment.distances[assignment.indices == index]
+        quantiles[index] = np.quantile(own if len(own) else assignment.distances, QUANTILES)
+    threshold = max(float(np.quantile(usual, 1 - false_alarm_rate, method="higher")), LEAST_RADIUS)
+    return replace(
+        draft,
         distance_quantiles=quantiles,
-        # a hair more: d / s * s may come out below d
-        unknown_distance=(threshold * spread * (1 + 1e-6)).astype(np.float32),
+        unknown_distance=np.full(k, threshold, np.float32),
+        residual_weight=np.ones((), np.float32),
     )
+
+
+def _crossed_radii(
+    embeddings: NDArray[np.float32], settings: ClusterSettings, random_state: int
+) -> NDArray[np.float32]:
+    """Give `radii` (N,) of embeddings (N, D), each by a PCA and KMeans that were fitted without it."""
+    fold = np.random.default_rng(random_state).permutation(len(embeddings)) % FOLDS
+    quick = settings.model_copy(update={"n_init": 1})
+    found = np.empty(len(embeddings), np.float32)
+    for each in range(FOLDS):
+        own = fold == each
+        found[own] = radii(_fitted(embeddings[~own], quick, random_state)[0], embeddings[own])
+    return found

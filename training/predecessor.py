@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 256
 FAR_QUANTILE: Final = 0.999
+LEAST_RADIUS: Final = 0.1  # of a cluster, to the mean of all: one of copies is not that narrow
 MIN_SEEN_PER_CLUSTER: Final = 5  # fewer pictures that both learned from compare nothing
 
 Reread = Callable[[Preprocess], Corpus]
@@ -172,11 +173,13 @@ def view(
         rows = np.array([row for row, name in enumerate(names) if name in place], np.intp)
         own_rows = np.array([place[name] for name in names if name in place], np.intp)
     nearest, score = np.full(len(names), -1, np.int64), np.full(len(names), np.inf)
+    unknown = np.ones(len(names), bool)
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         answer = bundle.predict(take(own.pixels, own_rows[start : start + BATCH]))
         nearest[part] = answer.nearest[:, 0]
-        score[part] = answer.distances[:, 0] / bundle.clusterer.unknown_distance[answer.nearest[:, 0]]
+        unknown[part] = answer.unknown
+        score[part] = _relative(bundle, answer.nearest[:, 0], answer.distances[:, 0])
     seen, far_score = _remembered(bundle, reference)
     return Predecessor(
         bundle=bundle,
@@ -185,7 +188,7 @@ def view(
         rows=rows,
         own_rows=own_rows,
         labels=nearest,
-        unknown=score > 1,
+        unknown=unknown,
         far=score > far_score,
         seen=np.isin(name_hashes(names), seen),
     )
@@ -198,8 +201,17 @@ def _remembered(bundle: Bundle, reference: bytes | None) -> tuple[NDArray[np.uin
         return nothing, np.inf
     arrays = safetensors.numpy.load(reference)
     usual = bundle.clusterer.assign(arrays["projections"])
-    score = usual.distances / bundle.clusterer.unknown_distance[usual.indices]
+    score = _relative(bundle, usual.indices, usual.distances)
     return arrays.get("seen", nothing), max(1.0, float(np.quantile(score, FAR_QUANTILE, method="higher")))
+
+
+def _relative(
+    bundle: Bundle, nearest: NDArray[np.int64], distances: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Give distances (B,) in units of what 99 of 100 pictures of the cluster keep."""
+    radii = bundle.clusterer.distance_quantiles[:, -2]
+    least = max(LEAST_RADIUS * float(radii.mean()), 1e-6)
+    return np.asarray(distances / np.maximum(radii, least)[nearest], np.float32)
 
 
 def by_hash(names: Sequence[str], salt: str) -> NDArray[np.intp]:

@@ -19,7 +19,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 
 from model_store.clusterer import Assignment, Clusterer, unit_length
-from training.cluster import ClusterSettings, calibrated, fit_clusterer
+from training.cluster import ClusterSettings, calibrated, fit_clusterer, radii
 from training.room import is_mapped, parts, release, room, take
 
 PART: Final = 8192  # rows in memory at once
@@ -61,8 +61,9 @@ def fit_streamed(
         projections[start : start + PART] = basis.project(take(embeddings, rows[start : start + PART]))
         release(projections)
     fitted = _refined(basis, projections, random_state)
-    known = fitted.assign(fitted.project(unseen))
-    return calibrated(fitted, assign_parts(fitted, projections), known, settings.false_alarm_rate)
+    return calibrated(
+        fitted, assign_parts(fitted, projections), radii(fitted, unseen), settings.false_alarm_rate
+    )
 
 
 def fit_any(
@@ -105,6 +106,18 @@ def assign_parts(clusterer: Clusterer, projections: Floats) -> Assignment:
         indices[start : start + len(part)] = found.indices
         distances[start : start + len(part)] = found.distances
     return Assignment(indices, distances)
+
+
+def strangeness_parts(
+    clusterer: Clusterer, embeddings: Floats, projections: Floats, assignment: Assignment
+) -> Floats:
+    """Give embeddings (N, D) their strangeness, (N,) in memory, by their projections (N, P)."""
+    strange = np.empty(len(embeddings), np.float32)
+    for start, part in parts(embeddings, PART):
+        rows = slice(start, start + len(part))
+        own = Assignment(assignment.indices[rows], assignment.distances[rows])
+        strange[rows] = clusterer.strangeness(own, clusterer.residuals(part, projections[rows]))
+    return strange
 
 
 def _basis(draft: Clusterer, embeddings: Floats, rows: NDArray[np.intp]) -> Clusterer:

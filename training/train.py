@@ -35,7 +35,7 @@ from training.progress import Progress
 from training.quality import judge
 from training.room import take
 from training.split import Split, divide
-from training.streamed_cluster import assign_parts, fit_any, project_parts
+from training.streamed_cluster import assign_parts, fit_any, project_parts, strangeness_parts
 from training.train_settings import TrainSettings
 from training.trained import Trained
 
@@ -98,6 +98,7 @@ def train(
     )
     projections = project_parts(clusterer, embeddings, workdir)  # (N, P)
     assignment = assign_parts(clusterer, projections)
+    strangeness = strangeness_parts(clusterer, embeddings, projections, assignment)
     matched, moved = identify(
         predecessor, corpus.names, assignment.indices, clusterer.counts, settings.identity, taken
     )
@@ -166,6 +167,7 @@ def train(
         split.held_out,
         split.judged,
         assignment,
+        strangeness,
         matched,
         moved,
     )

@@ -32,6 +32,7 @@ class Trained:
     held_out: NDArray[np.intp]  # rows of the corpus
     judged: NDArray[np.intp]  # of those; of many a part
     assignment: Assignment  # of every row
+    strangeness: NDArray[np.float32]  # of every row; above 1 is unknown
     matched: Matched  # the clusters' ids and lineage
     moved: float  # share of the anchors whose id changed; 0 without a predecessor
 

@@ -61,7 +61,7 @@ def test_a_manifest_of_a_newer_format_is_refused_and_the_old_model_serves_on(ser
     serving.results([ref], serving.submit([ref]))
     copy_of(serving, good, "newer")
     key = Layout(serving.collection).model("newer", MANIFEST)
-    data = serving.store.get(key).data.replace(b'"format_version": 1', b'"format_version": 2')
+    data = serving.store.get(key).data.replace(b'"format_version": 2', b'"format_version": 3')
     serving.store.put(key, data)
     serving.move_champion_by_force("newer", sha256(data))
     wait_until(lambda: refusal(serving).get("total") == 1, 60, "it is refused")

@@ -52,7 +52,7 @@ class Group:
     typical: Rows  # nearest to the centre
     borderline: Rows  # nearly as near to another centre
     outliers: Rows  # farthest, in units of the distance from which on a picture is unknown
-    relative: Floats  # (size,), distances in that unit
+    relative: Floats  # (size,), distances in that unit, what the PCA leaves included
 
     @property
     def lines(self) -> dict[str, Rows]:
@@ -66,7 +66,7 @@ class Findings:
 
     sample: Sample
     groups: tuple[Group, ...]
-    relative: Floats  # (N,), distances over the distance from which on a picture is unknown
+    relative: Floats  # (N,), strangeness: above 1 a picture is unknown
 
     def group_of(self, index: int) -> Group:
         """Give the cluster of a centroid."""
@@ -77,7 +77,6 @@ def find(subject: Subject, settings: ReportSettings) -> Findings:
     """Look at a model and its pictures; equal seeds find the same."""
     sample = _sample(subject, settings)
     distances, indices = subject.assignment.distances, subject.assignment.indices
-    relative = distances / np.maximum(subject.clusterer.unknown_distance[indices], 1e-12)
     k = len(subject.clusterer.centroids)
     sizes = np.bincount(indices, minlength=k)
     by_cluster = np.split(np.argsort(indices, kind="stable"), np.cumsum(sizes)[:-1])
@@ -88,6 +87,7 @@ def find(subject: Subject, settings: ReportSettings) -> Findings:
     for number, index in enumerate(np.argsort(-sizes, kind="stable"), 1):
         members, seen = by_cluster[index], borders[index]
         near = members[np.argsort(distances[members], kind="stable")]
+        far = members[np.argsort(-subject.strangeness[members], kind="stable")]
         n = settings.pictures_per_row
         silhouette = None
         if sample.silhouettes is not None and len(seen) > 1:
@@ -101,11 +101,11 @@ def find(subject: Subject, settings: ReportSettings) -> Findings:
                 silhouette=silhouette,
                 typical=near[:n],
                 borderline=sample.rows[seen[np.argsort(sample.margins[seen], kind="stable")][:n]],
-                outliers=near[::-1][:n],
-                relative=np.asarray(relative[members], np.float32),
+                outliers=far[:n],
+                relative=subject.strangeness[members],
             )
         )
-    return Findings(sample, tuple(groups), np.asarray(relative, np.float32))
+    return Findings(sample, tuple(groups), subject.strangeness)
 
 
 def _sample(subject: Subject, settings: ReportSettings) -> Sample:

@@ -36,6 +36,7 @@ class Subject:
     course: Course
     corpus: Corpus
     assignment: Assignment  # (N,)
+    strangeness: NDArray[np.float32]  # (N,); above 1 is unknown
     held_out: NDArray[np.intp]
     labels: Labels
     name_of: NameOf
@@ -60,6 +61,7 @@ class Subject:
             course=Course.from_bytes(trained.files[COURSE]) if COURSE in trained.files else Course(),
             corpus=corpus,
             assignment=trained.assignment,
+            strangeness=trained.strangeness,
             held_out=trained.held_out,
             labels=labels,
             name_of=name_of,
@@ -80,9 +82,12 @@ class Subject:
     ) -> Self:
         """Show pictures, decoded as it wants them, to a model that was trained earlier, maybe on others."""
         indices, distances = np.empty(len(corpus), np.int64), np.empty(len(corpus), np.float32)
+        strangeness = np.empty(len(corpus), np.float32)
         for start, pixels in room.parts(corpus.pixels, BATCH):
             answer, part = bundle.predict(pixels), slice(start, start + len(pixels))
             indices[part], distances[part] = answer.nearest[:, 0], answer.distances[:, 0]
+            own = Assignment(indices[part], distances[part])
+            strangeness[part] = bundle.clusterer.strangeness(own, answer.residuals)
         return cls(
             manifest=bundle.manifest,
             clusters=clusters,
@@ -92,6 +97,7 @@ class Subject:
             course=course,
             corpus=corpus,
             assignment=Assignment(indices, distances),
+            strangeness=strangeness,
             held_out=np.empty(0, np.intp),
             labels=labels,
             name_of=name_of,

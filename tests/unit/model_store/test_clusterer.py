@@ -147,10 +147,15 @@ def test_equal_clusterers_give_equal_files(clusterer: Clusterer) -> None:
     assert again.to_files() == clusterer.to_files()
 
 
-@pytest.mark.parametrize("name", sorted(set(ARRAYS) - {"components", "centroids"}))
+@pytest.mark.parametrize("name", sorted(set(ARRAYS) - {"components", "centroids", "residual_weight"}))
 def test_an_array_of_another_shape_is_refused_by_name(clusterer: Clusterer, name: str) -> None:
     with pytest.raises(BundleInvalid, match=f"{name} has shape"):
         replace(clusterer, **{name: getattr(clusterer, name)[:-1]})
+
+
+def test_a_residual_weight_of_each_cluster_is_refused(clusterer: Clusterer) -> None:
+    with pytest.raises(BundleInvalid, match="residual_weight has shape"):
+        replace(clusterer, residual_weight=np.ones(K, np.float32))
 
 
 def test_centroids_of_another_space_are_refused(clusterer: Clusterer) -> None:

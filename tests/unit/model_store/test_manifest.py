@@ -29,7 +29,7 @@ def test_a_newer_format_is_refused_by_name(tiny_bundle: TinyBundle) -> None:
     manifest, _ = tiny_bundle
 
     with pytest.raises(BundleInvalid, match=r"manifest\.json .* format_version"):
-        Manifest.from_bytes(changed(manifest, format_version=2))
+        Manifest.from_bytes(changed(manifest, format_version=3))
 
 
 def test_a_missing_field_is_named(tiny_bundle: TinyBundle) -> None:

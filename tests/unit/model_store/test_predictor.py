@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from model_store.bundle_files import PROBE_TOLERANCE
-from model_store.clusterer import QUANTILES, Clusterer, unit_length
+from model_store.clusterer import KMEANS_FILE, PCA_FILE, QUANTILES, Assignment, Clusterer, unit_length
 from model_store.predictor import N_NEAREST, Prediction, Predictor, best_device
 from producer.errors import ConfigurationError
 from tests.tiny_model import N_CLUSTERS, TinyModel, tiny_model, tiny_pixels
@@ -22,8 +23,13 @@ FLOATS = ("projections", "distances", "typicality")
 def model() -> TinyModel:
     """A model that calls about half of the pictures unknown."""
     made = tiny_model(n_clusters=6)
-    middle = made.clusterer.distance_quantiles[:, len(QUANTILES) // 2]
-    return replace(made, clusterer=replace(made.clusterer, unknown_distance=np.ascontiguousarray(middle)))
+    projections = made.clusterer.project(
+        embedded := Predictor(made.encoder, made.clusterer, "cpu").embed(made.pixels)
+    )
+    residuals = made.clusterer.residuals(embedded, projections)
+    strange = made.clusterer.strangeness(made.clusterer.assign(projections), residuals)
+    middle = made.clusterer.unknown_distance * np.median(strange)
+    return replace(made, clusterer=replace(made.clusterer, unknown_distance=middle))
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +55,16 @@ def reference(embeddings: NDArray[np.float32], clusterer: Clusterer) -> Predicti
         np.mean(clusterer.distance_quantiles[k][1:] >= distance)
         for k, distance in zip(nearest[:, 0], distances[:, 0], strict=True)
     ]
-    unknown = distances[:, 0] > clusterer.unknown_distance[nearest[:, 0]]
+    residuals = np.square(unit - clusterer.mean - projections @ clusterer.components).sum(axis=1)
+    radii = np.sqrt(distances[:, 0] ** 2 + clusterer.residual_weight * residuals)
+    unknown = radii > clusterer.unknown_distance[nearest[:, 0]]
     return Prediction(
         projections.astype(np.float32),
         nearest,
         distances.astype(np.float32),
         np.array(farther, np.float32),
         unknown,
-        np.square(unit - clusterer.mean - projections @ clusterer.components).sum(axis=1).astype(np.float32),
+        residuals.astype(np.float32),
     )
 
 
@@ -70,11 +78,30 @@ def test_prediction_equals_a_float64_reference(
     np.testing.assert_allclose(prediction.projections, expected.projections, atol=2e-6)
     np.testing.assert_allclose(prediction.distances, expected.distances, atol=2e-6)
     np.testing.assert_allclose(prediction.typicality, expected.typicality, atol=0.0101)  # one quantile
-    np.testing.assert_array_equal(prediction.unknown, expected.unknown)
     np.testing.assert_allclose(prediction.residuals, expected.residuals, atol=2e-6)
+    nearest = Assignment(expected.nearest[:, 0], expected.distances[:, 0])
+    strange = model.clusterer.strangeness(nearest, expected.residuals)
+    clear = np.abs(strange - 1) > 1e-3
+    np.testing.assert_array_equal(prediction.unknown[clear], expected.unknown[clear])
+    assert clear.mean() > 0.9
     assert prediction.residuals.min() > 0
     assert 0 < prediction.unknown.mean() < 1
     assert prediction.typicality.max() - prediction.typicality.min() > 0.8
+
+
+def test_a_model_of_format_1_knows_no_residual(model: TinyModel, pixels: NDArray[np.uint8]) -> None:
+    """Its files have no `residual_weight`; it goes on as it was calibrated."""
+    older = replace(model.clusterer, residual_weight=np.zeros((), np.float32))
+    files = older.to_files()
+    arrays = load(files[KMEANS_FILE])
+    del arrays["residual_weight"]
+    reread = Clusterer.from_files(files[PCA_FILE], save(arrays))
+
+    prediction = Predictor(model.encoder, reread, "cpu")(pixels)
+
+    far = prediction.distances[:, 0] > reread.unknown_distance[prediction.nearest[:, 0]]
+    np.testing.assert_array_equal(prediction.unknown, far)
+    assert prediction.unknown.sum() < Predictor(model.encoder, model.clusterer, "cpu")(pixels).unknown.sum()
 
 
 def test_prediction_equals_the_clusterer_in_numpy(
@@ -87,6 +114,11 @@ def test_prediction_equals_the_clusterer_in_numpy(
     np.testing.assert_array_equal(prediction.nearest[:, 0], assignment.indices)
     np.testing.assert_allclose(prediction.distances[:, 0], assignment.distances, atol=2e-6)
     np.testing.assert_allclose(prediction.projections, projections, atol=2e-6)
+    residuals = model.clusterer.residuals(predictor.embed(pixels), projections)
+    np.testing.assert_allclose(prediction.residuals, residuals, atol=2e-6)
+    strange = model.clusterer.strangeness(assignment, residuals)
+    clear = np.abs(strange - 1) > 1e-3
+    np.testing.assert_array_equal(prediction.unknown[clear], (strange > 1)[clear])
 
 
 def test_labels_from_pixels_equal_sklearns(model: TinyModel, pixels: NDArray[np.uint8]) -> None:

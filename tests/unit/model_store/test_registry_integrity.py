@@ -86,7 +86,7 @@ def test_a_manifest_of_a_newer_format_is_refused(
     store: MemoryStore, registry: Registry, target: Target
 ) -> None:
     key = LAYOUT.model(target.version, MANIFEST)
-    newer = store.get(key).data.replace(b'"format_version": 1', b'"format_version": 2')
+    newer = store.get(key).data.replace(b'"format_version": 2', b'"format_version": 3')
     store.put(key, newer)
 
     with pytest.raises(BundleInvalid, match="format_version"):

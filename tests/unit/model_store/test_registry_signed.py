@@ -146,7 +146,7 @@ def test_a_signed_manifest_of_a_newer_format_is_refused_as_that(
     store: MemoryStore, signed: Registry, target: Target
 ) -> None:
     newer = store.get(LAYOUT.model("v1", MANIFEST)).data.replace(
-        b'"format_version": 1', b'"format_version": 2'
+        b'"format_version": 2', b'"format_version": 3'
     )
     store.put(LAYOUT.model("v1", MANIFEST), newer)
     store.put(LAYOUT.model("v1", SIGNATURE), KEY.sign(newer))

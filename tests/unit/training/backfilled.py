@@ -83,6 +83,7 @@ class Place:
         status: str = "assigned",
         index: int = 0,
         projection: NDArray[np.float32] | None = None,
+        residual: float | None = 0.0,
     ) -> None:
         message_id = new_ulid(NOW_S - day * DAY_S)
         refs = [ImageRef(image_id=i, bucket="uploads", key=f"{i}.png", etag="e") for i in image_ids]
@@ -95,7 +96,8 @@ class Place:
         }
         results = [Result.model_validate({"image_id": i, **fields}) for i in image_ids]
         where = self.clusterer.centroids[index] if projection is None else projection
-        Ledger(self.store, "default").append(message_id, refs, results, [where] * len(refs))
+        n = len(refs)
+        Ledger(self.store, "default").append(message_id, refs, results, [where] * n, [residual] * n)
 
     def renewed(self, image_id: str, *, old: bool) -> None:
         """Have a renewal answered now: by the champion, or by the model before it."""

@@ -29,12 +29,14 @@ def test_where_only_clusters_changed_the_stored_projection_tells_who_moves(place
     place.answered("moves", index=0)
     place.answered("stays", index=2)
     place.answered("no_projection", index=2, projection=np.zeros(1, np.float32))
+    place.answered("no_residual", index=2, residual=None)
+    place.answered("strange", index=2, residual=4.0)
     place.publish_other_clusters()
     outlook = place.work().outlook(Silent())
-    assert (outlook.pictures, outlook.stay, outlook.submit) == (3, 1, 2)
-    assert outlook.moves == {("c_0000", "c_0001"): 1}
+    assert (outlook.pictures, outlook.stay, outlook.submit) == (5, 1, 4)
+    assert outlook.moves == {("c_0000", "c_0001"): 1, ("c_0002", "unknown"): 1}
     place.run()
-    assert place.post.ids == ["moves", "no_projection"]
+    assert place.post.ids == ["moves", "no_projection", "no_residual", "strange"]
 
 
 def test_what_is_too_close_to_call_is_submitted(place: Place) -> None:

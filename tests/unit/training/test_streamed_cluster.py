@@ -56,8 +56,9 @@ def test_a_large_corpus_gets_the_pca_and_the_clusters_of_a_small_one(mapped: Flo
 def test_unknown_is_calibrated_on_pictures_that_were_held_out(mapped: Floats) -> None:
     streamed = fit_streamed(mapped, ROWS, HELD_OUT, settings(3000), 0)
 
-    known = streamed.assign(streamed.project(mapped[HELD_OUT]))
-    far = known.distances > streamed.unknown_distance[known.indices]
+    unseen = mapped[HELD_OUT]
+    projections = streamed.project(unseen)
+    far = streamed.strangeness(streamed.assign(projections), streamed.residuals(unseen, projections)) > 1
 
     assert 0.005 <= far.mean() <= 0.02
 
