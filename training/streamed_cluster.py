@@ -117,6 +117,7 @@ def strangeness_parts(
         rows = slice(start, start + len(part))
         own = Assignment(assignment.indices[rows], assignment.distances[rows])
         strange[rows] = clusterer.strangeness(own, clusterer.residuals(part, projections[rows]))
+        release(projections)
     return strange
 
 
