@@ -79,30 +79,38 @@ def warm() -> None:
 def classify_one(image_id: str, key: str) -> None:
     """Do one picture: a batch of one."""
     warm()
-    _store(image_id, _answers([_pixels(key)])[0], 1)
+    store(image_id, answers([_pixels(key)])[0], 1)
 
 
 def classify_many(images: list[tuple[str, str]]) -> None:
     """Do some pictures in one pass; fetched and stored in threads, since one at a time would be slow."""
     warm()
     pixels = list(_threads().map(_pixels, (key for _, key in images)))
-    answers = _answers(pixels)
+    found = answers(pixels)
     list(
-        _threads().map(
-            lambda done: _store(done[0][0], done[1], len(images)), zip(images, answers, strict=True)
-        )
+        _threads().map(lambda done: store(done[0][0], done[1], len(images)), zip(images, found, strict=True))
     )
 
 
 def _pixels(key: str) -> np.ndarray:
-    data = _client().get_object(Bucket=os.environ["BENCH_UPLOADS"], Key=key)["Body"].read()
+    return pixels_of(fetched(key))
+
+
+def fetched(key: str) -> bytes:
+    """Read one upload."""
+    return _client().get_object(Bucket=os.environ["BENCH_UPLOADS"], Key=key)["Body"].read()
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    """Bring a file to the model's pixels, (S, S, 3) uint8."""
     picture = decode(data, _bundle().manifest.preprocess, LIMITS)
     if not isinstance(picture, Picture):
         raise TypeError(picture.detail)
     return picture.pixels
 
 
-def _answers(pixels: list[np.ndarray]) -> list[dict[str, object]]:
+def answers(pixels: list[np.ndarray]) -> list[dict[str, object]]:
+    """Answer for a batch, in one pass of the device."""
     bundle = _bundle()
     found = bundle.predict(np.stack(pixels))
     return [
@@ -116,7 +124,7 @@ def _answers(pixels: list[np.ndarray]) -> list[dict[str, object]]:
     ]
 
 
-def _store(image_id: str, answer: dict[str, object], batch: int) -> None:
+def store(image_id: str, answer: dict[str, object], batch: int) -> None:
     """Store a result under a name of its own: done twice, it lies there twice."""
     _client().put_object(
         Bucket=os.environ["BENCH_BUCKET"],

@@ -10,6 +10,7 @@ PREFORK = ("--concurrency", "2")
 THREADS = ("--concurrency", "16", "--pool", "threads")
 DRAMATIQ = ("dramatiq", "benchmarks.contenders.dramatiq_app", "--processes", "2", "--threads", "8")
 TASKIQ = ("taskiq", "worker", "benchmarks.contenders.taskiq_app:broker", "--workers", "2")
+LITSERVE = ("benchmarks.contenders.litserve_app",)
 # name, module, command, packages beside Shoal's own
 CONTENDERS = (
     ("celery prefork", "celery_app", (*CELERY, *PREFORK), ()),
@@ -22,6 +23,7 @@ CONTENDERS = (
     ),
     ("dramatiq", "dramatiq_app", DRAMATIQ, ("dramatiq[redis]>=2.2,<3",)),
     ("taskiq", "taskiq_app", TASKIQ, ("taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")),
+    ("litserve", "litserve_app", LITSERVE, ("litserve>=0.2.19,<0.3",)),
 )
 ALSO_ON_DEVICE = ("celery prefork", "celery-batches")
 

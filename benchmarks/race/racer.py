@@ -187,7 +187,7 @@ class ByHand(Racer):
         self._programs = programs
 
     def command(self) -> Sequence[str]:
-        return (str(self._programs / "python"), str(self._programs / self._command[0]), *self._command[1:])
+        return (str(self._programs / "python"), "-m", *self._command)
 
     def environment(self) -> dict[str, str]:
         stack = self.field.stack
