@@ -146,3 +146,22 @@ def test_parts_of_a_version_are_removed_after_a_day_unless_a_run_is_at_work_on_i
     monkeypatch.setattr(check_module, "UNFINISHED", timedelta(days=-1))  # as if a day had passed
     check(store, retraining)._tidy()
     assert before - versions() == {"orphan"}
+
+
+def test_what_a_run_kept_goes_once_it_has_ended_and_its_report_stays(store: MemoryStore) -> None:
+    retraining, layout = Recorded(store), Layout("default")
+    for slot in ("ended", "working"):
+        lease = retraining.runs.begin(slot)
+        assert lease is not None
+        for name in ("checkpoint-1.safetensors", "checkpoint-2.safetensors", "corpus.parquet", "report.html"):
+            store.put(layout.run_file(slot, name), b"x")
+        if slot == "ended":
+            lease.end(state="promoted")
+    store.put(layout.run_file("train-0123", "checkpoint.safetensors"), b"of a command that was killed")
+    before = {info.key for info in store.list(layout.runs())}
+
+    check(store, retraining)._tidy()
+
+    names = ("checkpoint-1.safetensors", "checkpoint-2.safetensors", "corpus.parquet")
+    gone = {layout.run_file("ended", name) for name in names}
+    assert {info.key for info in store.list(layout.runs())} == before - gone
