@@ -149,7 +149,9 @@ def test_diff_shows_what_would_change_in_words_json_and_pictures(
     assert "too many move" in page.read_text()
     assert page.read_text().count("<img ") >= 20
     assert "pictures that move" in shell.run("models", "diff", champion, challenger)
-    assert "has no previous" in shell.run("models", "diff", "previous", status=1)
+    assert "has no previous: name a version" in shell.run("models", "diff", "previous", status=1)
+    (alone,) = shell.json("models", "diff", challenger)
+    assert (alone["before"], alone["after"]) == (champion, challenger)
 
 
 def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept(
@@ -158,6 +160,8 @@ def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept
     version = models[1].manifest.version
 
     assert "did not pass its gates (too many move)" in shell.run("models", "promote", version, status=1)
+    assert f"{version} did not pass" in shell.run("models", "promote", "challenger", status=1)
+    assert shell.json("models", "show", "challenger")[0]["version"] == version
     assert "--force needs a --reason" in shell.run("models", "promote", version, "--force", status=1)
     shell.run("models", "promote", version, "--force", "--reason", "the merge is wanted")
     shell.run("models", "rollback")
