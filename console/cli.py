@@ -7,6 +7,7 @@ import sys
 from types import MappingProxyType
 from typing import Final, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -62,6 +63,8 @@ def build_app(wanted: str | None) -> typer.Typer:
 def main() -> None:
     """Run the command line; an expected error is one line and exit status 1, an unknown setting 78."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else None
+    # at each line anew: while bars are drawn it is another
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     if wanted in COMMANDS and wanted != "settings" and "--help" not in sys.argv:
         _refuse_unknown_settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary folders go
