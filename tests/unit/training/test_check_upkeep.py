@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -12,20 +11,12 @@ from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from producer.errors import AccessDenied
 from tests.tiny_model import TinyBundle
-from tests.unit.training.checked import NOW, Recorded, check, classify, with_champion
+from tests.unit.training.checked import NOW, Recorded, check
 from training import check as check_module
 from training.run_record import RunRecord
 from training.triggers import NotDue
 
-
-@pytest.fixture
-def store(tiny_bundle: TinyBundle) -> MemoryStore:
-    return with_champion(tiny_bundle)
-
-
-@pytest.fixture
-def classified(store: MemoryStore) -> Callable[..., None]:
-    return partial(classify, store)
+pytestmark = pytest.mark.usefixtures("with_champion")
 
 
 def test_a_dead_run_is_taken_up_and_ends_as_failed_the_second_time(store: MemoryStore) -> None:
