@@ -8,7 +8,6 @@ embedded stack -> pictures into the uploads bucket -> train on a part of them, p
 """
 
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from training.report.report import PAGE, Report
 from training.run_report import report_of
 from training.settings import Settings
 from training.train import train
+from training.work_folder import work_folder
 
 COLLECTION: Final = "default"
 TRAIN_SHARE: Final = 0.8  # the rest is new to the model when it is classified
@@ -135,15 +135,15 @@ def _train(
     """Train and promote; gives the report, which comes after that, and the moment in between."""
     order = np.random.default_rng(0).permutation(len(pictures))
     chosen = sorted(order[: round(len(pictures) * TRAIN_SHARE)])
-    with tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
+    with work_folder(settings.training.workdir) as workdir:
         corpus = from_encoded(
             ((pictures[i].key, pictures[i].data) for i in chosen),
             settings.training.preprocess,
             settings.decode,
-            Path(workdir),
+            workdir,
             source="the demo's pictures",
         )
-        training = settings.training.model_copy(update={"labels_file": write_labels(pictures, Path(workdir))})
+        training = settings.training.model_copy(update={"labels_file": write_labels(pictures, workdir)})
         trained = train(corpus, training, progress, source="folder", collection=COLLECTION)
         signer = Signer.from_file(training.signing_key_file)
         registry = Registry(store, COLLECTION, signer=signer)

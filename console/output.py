@@ -68,6 +68,7 @@ class Bars:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=err,
+            redirect_stdout=False,  # to standard error: what a script reads would be lost
         )
         self._task: TaskID | None = None
 
@@ -80,7 +81,13 @@ class Bars:
     ) -> None:
         if error is None:
             self._finish()
-        self._progress.stop()
+        elif self._task is not None:
+            self._progress.remove_task(self._task)  # a message follows, which half a bar would stand before
+        if self._progress.tasks:
+            self._progress.stop()
+        else:  # not even an empty line stays
+            self._progress.live.transient = True
+            self._progress.live.stop()
 
     def stage(self, name: str, total: int | None = None) -> None:
         """See Progress."""

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -39,8 +39,9 @@ class Child:
 class Supervisor:
     """Keeps its children running, with one log of all their output.
 
-    A child that ends, whatever its status, is started again after 1, 2, 4 ... 30 s (1 s again once it has
-    lived for a minute), and the log says so. No child outlives this process, however it ends.
+    A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for a minute), and
+    the log says so. One that ends with status 78 found a setting wrong and would end so again: it stays down,
+    and `run` stops all. No child outlives this process, however it ends.
 
     Args:
         children: started in this order, stopped in the reverse one.
@@ -53,21 +54,26 @@ class Supervisor:
     ) -> None:
         width = max((len(child.name) for child in children), default=0)
         log = _Log(out or sys.stdout, width)
-        self._kept = [_Kept(child, log, COLOURS[i % len(COLOURS)]) for i, child in enumerate(children)]
+        self._ends: SimpleQueue[_Kept | None] = SimpleQueue()  # unlike an Event, safe in a signal handler
+        self._kept = [
+            _Kept(child, log, COLOURS[i % len(COLOURS)], self._ends.put) for i, child in enumerate(children)
+        ]
         self._stop_timeout_s = stop_timeout_s
         self._stopping = False
-        self._signals_got: SimpleQueue[int] = SimpleQueue()  # unlike an Event, safe in a signal handler
 
     def run(self) -> int:
         """Run in the foreground until SIGINT or SIGTERM, then stop all. A second signal kills at once.
 
         Returns:
-            0, the exit status of an orderly end.
+            The exit status: 0 after a signal, 78 after a child that found a setting wrong.
         """
         with self._signals(), self:
-            self._signals_got.get()
+            misled = self._ends.get()
             self._stopping = True
-        return 0
+        if misled is None:
+            return os.EX_OK
+        misled.say_why()
+        return os.EX_CONFIG
 
     def start(self) -> None:
         """Start the children and return; `run` does it too."""
@@ -100,11 +106,11 @@ class Supervisor:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._stopping:
             for kept in self._kept:
                 kept.kill()
-        self._signals_got.put(number)
+        self._ends.put(None)
 
 
 class _Log:
@@ -129,7 +135,11 @@ class _Log:
 class _Kept:
     """One child, the thread that restarts it, and the thread that reads what it says."""
 
-    def __init__(self, child: Child, log: _Log, colour: int) -> None:
+    def __init__(
+        self, child: Child, log: _Log, colour: int, on_wrong_setting: "Callable[[_Kept], object]"
+    ) -> None:
+        self._on_wrong_setting = on_wrong_setting
+        self._last_line = ""
         self._child = child
         self._log = log
         self._colour = colour
@@ -156,13 +166,21 @@ class _Kept:
         if self._process is not None:
             self._process.kill()
 
+    def say_why(self) -> None:
+        """Repeat its last line, which the ends of the others have pushed out of sight."""
+        self._say(f"all has stopped: {self._last_line}")
+
     def _keep(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            ending = self._run_once()
+            ending, status = self._run_once()
             if self._stopping.is_set():
                 self._say(f"stopped ({ending})")
+                return
+            if status == os.EX_CONFIG:
+                self._say(f"{ending}: starting it again would not help")
+                self._on_wrong_setting(self)
                 return
             failures = 0 if time.monotonic() - started > HEALTHY_S else failures
             delay_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
@@ -170,22 +188,22 @@ class _Kept:
             self._say(f"{ending}; starting it again in {delay_s:g} s")
             self._stopping.wait(delay_s)
 
-    def _run_once(self) -> str:
-        """Run the child to its end, and tell how it ended."""
+    def _run_once(self) -> tuple[str, int | None]:
+        """Run the child to its end, and tell how it ended: in words, and its status if it was started."""
         with self._turn:
             if self._stopping.is_set():
-                return "not started"
+                return "not started", None
             try:
                 process = self._spawn()
             except ConfigurationError as err:
-                return str(err)
+                return str(err), None
             self._process = process
         self._say(f"started (process {process.pid})")
         reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         reader.start()
         status = process.wait()
         reader.join(2.0)  # something that left its process group may hold the pipe for longer
-        return _ending(status)
+        return _ending(status), status
 
     def _spawn(self) -> GuardedProcess:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **self._child.env}
@@ -195,6 +213,7 @@ class _Kept:
 
     def _read(self, process: GuardedProcess) -> None:
         for line in process.lines():
+            self._last_line = line
             self._say(line)
 
     def _say(self, text: str) -> None:

@@ -1,7 +1,8 @@
 """What the Celery processes have in common: they start only once all they need answers, and stop in order."""
 
+import os
 import sys
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 from celery import bootsteps
@@ -9,12 +10,10 @@ from celery.worker import state
 
 from model_store.process_settings import ProcessSettings
 from model_store.readiness import wait_until_ready
-from producer.errors import ShoalError
+from producer.errors import ShoalError, TransientError
 from producer.settings import BrokerSettings
 
 log = structlog.get_logger(__name__)
-
-EX_CONFIG: Final = 78  # sysexits.h: starting again does not help
 
 
 class Closable(Protocol):
@@ -24,10 +23,10 @@ class Closable(Protocol):
         """Let go of everything."""
 
 
-def exit_saying(role: str, message: object) -> NoReturn:
-    """End the process with one line that says what to do."""
-    sys.stderr.write(f"shoal {role}: {message}\n")
-    sys.exit(EX_CONFIG)
+def exit_saying(role: str, why: object) -> NoReturn:
+    """End the process with one line that says what to do, its status tells whether to start it again."""
+    sys.stderr.write(f"shoal {role}: {why}\n")
+    sys.exit(os.EX_UNAVAILABLE if isinstance(why, TransientError) else os.EX_CONFIG)
 
 
 class Services(bootsteps.StartStopStep):  # type: ignore[misc]

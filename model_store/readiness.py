@@ -12,7 +12,7 @@ from model_store.exclusion import check_conditions, check_exclusion
 from model_store.s3 import S3Store, check_bucket
 from model_store.settings import StoreSettings
 from producer.broker import broker_errors, redis_client
-from producer.errors import ConfigurationError, ObjectNotFound, ShoalError, TransientError
+from producer.errors import ConfigurationError, NotReady, ObjectNotFound, ShoalError, TransientError
 from producer.settings import BrokerSettings
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,8 @@ def wait_until_ready(
         on_wait: called at each look; whatever it raises ends the waiting.
 
     Raises:
-        ConfigurationError: something did not within `timeout_s`; says what, where and which setting.
+        NotReady: something did not within `timeout_s`; says what, where and which setting.
+        ConfigurationError: something refuses us, or conditional writes do not exclude; says the same.
     """
     give_up_at = time.monotonic() + timeout_s
     waited = partial(wait_for, give_up_at=give_up_at, on_wait=on_wait)
@@ -92,7 +93,8 @@ def wait_for(
     """Call `probe` until it does not raise, at most until `give_up_at` on the monotonic clock.
 
     Raises:
-        ConfigurationError: it never did, or was refused; names what, where and the setting.
+        NotReady: it never did; names what, where and the setting.
+        ConfigurationError: it was refused; names the same.
     """
     said_at = float("-inf")
     while True:
@@ -101,9 +103,7 @@ def wait_for(
         except (TransientError, ObjectNotFound) as error:
             now = time.monotonic()
             if now > give_up_at:
-                raise ConfigurationError(
-                    f"no {what}: {where}: {error}. Start it, or correct {setting}"
-                ) from error
+                raise NotReady(f"no {what}: {where}: {error}. Start it, or correct {setting}") from error
             if now - said_at > SAY_EVERY_S:
                 said_at = now
                 left_s = round(give_up_at - now)

@@ -7,6 +7,7 @@ ShoalError
 │   ├── QueueFull            the lane is past its depth limit
 │   ├── StoreUnavailable     the object store does not answer, or answers 5xx, or nonsense
 │   │   └── StoreBusy            it asks for fewer requests
+│   ├── NotReady             a server or a bucket did not answer in the time that a start has
 │   └── NoChampion           the collection has no promoted model yet
 └── PermanentError      record it; trying again changes nothing
     ├── ConfigurationError   a setting is missing or wrong; the message says which
@@ -47,6 +48,10 @@ class StoreUnavailable(TransientError):
 
 class StoreBusy(StoreUnavailable):
     """The object store asks for fewer requests: wait longer before the next."""
+
+
+class NotReady(TransientError):
+    """A server or a bucket that a process needs did not answer in the time that its start has."""
 
 
 class NoChampion(TransientError):

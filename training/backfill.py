@@ -64,6 +64,11 @@ class Outlook:
     submit: int
     moves: dict[tuple[str, str], int]  # the known ones
 
+    @property
+    def left_alone(self) -> int:
+        """Pictures that the champion answered already, or that have no cluster: rejected or failed."""
+        return self.pictures - self.stay - self.submit
+
 
 class Backfill:
     """Renews the answers of one collection."""

@@ -2,7 +2,8 @@
 
 ```
 a run without a sign of life    taken up, or ended as failed if it was the second time
-once an hour                    finished days of the ledger are compacted, unfinished versions removed
+once an hour                    finished days of the ledger are compacted, removed is what ended runs and
+                                unfinished versions left
 count, drift                    triggers.due -> the run, right here: its slot keeps others from it
 ```
 Any number of checks at once is harmless. One runs at a time in a process, since runs do.
@@ -26,6 +27,7 @@ from training.drift_window import DriftWatch
 from training.new_pictures import NewPictures
 from training.retrain import Retraining
 from training.run_lease import Watch
+from training.run_leftovers import remove_leftovers
 from training.run_record import RunRecord
 from training.runs import Runs
 from training.settings import TrainingSettings
@@ -137,7 +139,9 @@ class Check:
         done = compact_finished_days(self._store, self._collection, (datetime.now(UTC) - GRACE).date())
         if done.days:
             log.info("ledger compacted", collection=self._collection, days=done.days, parts=done.parts)
-        going_on = {run.version for run in self._runs.all() if run.state == "running" and run.version}
+        runs = list(self._runs.all())
+        remove_leftovers(self._store, self._collection, {run.slot for run in runs if run.state != "running"})
+        going_on = {run.version for run in runs if run.state == "running" and run.version}
         try:
             remove_unfinished(self._store, self._collection, datetime.now(UTC) - UNFINISHED, going_on)
         except AccessDenied as error:

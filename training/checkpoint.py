@@ -26,6 +26,7 @@ from producer.errors import ObjectNotFound, TransientError
 log = structlog.get_logger(__name__)
 
 HEADER: Final = "facts"
+NAME_BEGINS: Final = "checkpoint-"  # of a run's, in the store
 PREFIX_BYTES: Final = 8  # length of the header, little endian: the safetensors format
 
 
@@ -143,4 +144,4 @@ class RunCheckpoints(TimedCheckpoints):
                 continue
 
     def _key(self, nth: int) -> str:
-        return self._layout.run_file(self._slot, f"checkpoint-{nth}.safetensors")
+        return self._layout.run_file(self._slot, f"{NAME_BEGINS}{nth}.safetensors")

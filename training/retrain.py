@@ -15,7 +15,6 @@ A run whose trainer died is taken up by another, once: with the same snapshot, f
 if a version was published already, from there. `run_lease.py` tells why no two trainers do one run.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,6 +42,7 @@ from training.run_report import known_names, report_run
 from training.runs import Runs
 from training.settings import Settings
 from training.trained import Trained
+from training.work_folder import work_folder
 
 log = structlog.get_logger(__name__)
 
@@ -148,12 +148,12 @@ class Retraining:
             return self._end(lease, state="skipped", reason=reason, n_images=len(refs))
         champion = self._registry.alias("champion")
         progress = RunProgress(self._progress, lease)
-        with tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=self._training.workdir) as workdir:
-            corpus = pictures.read(refs, self._training.preprocess, Path(workdir, "candidate"), progress)
+        with work_folder(self._training.workdir) as workdir:
+            corpus = pictures.read(refs, self._training.preprocess, workdir / "candidate", progress)
             if len(corpus) < self._training.min_images:
                 reason = f"{len(corpus)} different pictures, it takes {self._training.min_images}"
                 return self._end(lease, state="skipped", reason=reason, n_images=len(corpus))
-            trained = self._train(lease, corpus, champion, pictures, refs, Path(workdir, "champion"))
+            trained = self._train(lease, corpus, champion, pictures, refs, workdir / "champion")
             self._registry.publish(trained.manifest, trained.files, confirm=lease.save)
             ended = self._conclude(lease)
             # it has ended: nothing waits for its report, and nothing fails with it

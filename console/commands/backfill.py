@@ -54,16 +54,19 @@ def backfill(
 def _say_outlook(outlook: Outlook, as_json: bool) -> None:
     moves = [{"from": before, "to": now, "pictures": n} for (before, now), n in outlook.moves.items()]
     if as_json:
-        print_json({**asdict(outlook), "moves": moves})
+        print_json({**asdict(outlook), "left_alone": outlook.left_alone, "moves": moves})
         return
     rows = [
-        ("pictures of the ledger", outlook.pictures),
-        ("stay where they are", outlook.stay),
-        ("would be submitted", outlook.submit),
+        ("in the ledger", outlook.pictures, "each counts once; erased ones do not"),
+        ("left alone", outlook.left_alone, "the champion's own answers, and those without a cluster"),
+        ("stay", outlook.stay, "of an older model, and by their stored projections surely the same"),
+        ("submitted", outlook.submit, "of an older model, all others: these a backfill would classify again"),
     ]
-    table(f"backfill by {outlook.version}, generation {outlook.generation}", ("what", "pictures"), rows)
+    what = f"backfill by {outlook.version}, generation {outlook.generation}"
+    table(what, ("pictures", "count", "which are"), rows)
     if moves:
-        table("moves known already", ("from", "to", "pictures"), [tuple(move.values()) for move in moves])
+        title = "of those submitted, by their stored projections"
+        table(title, ("from", "to", "pictures"), [tuple(move.values()) for move in moves])
 
 
 def _say(record: BackfillRecord | None, as_json: bool) -> None:

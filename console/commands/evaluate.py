@@ -1,6 +1,5 @@
 """`shoal evaluate`: a bundle against labelled pictures."""
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from producer.errors import BundleInvalid, ConfigurationError
 from training.cluster import ClusterSettings, fit_clusterer
 from training.dataset import from_npy
 from training.evaluate import Agreement, agreement
+from training.work_folder import work_folder
 
 BATCH = 512
 
@@ -49,8 +49,8 @@ def evaluate(
         )
     model = _bundle(bundle, collection)
     truth = _labels(labels)
-    with tempfile.TemporaryDirectory(prefix="shoal-evaluate-") as workdir:
-        pixels = from_npy(images, model.manifest.preprocess, Path(workdir)).pixels
+    with work_folder(None) as workdir:
+        pixels = from_npy(images, model.manifest.preprocess, workdir).pixels
         if len(pixels) != len(truth):
             raise ConfigurationError(f"{images} has {len(pixels)} pictures, {labels} has {len(truth)} labels")
         if refit:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.models_diff import diff
+from console.commands.models_diff import aliased, diff, target_of
 from console.commands.models_report import report
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
@@ -21,6 +21,7 @@ from producer.errors import ConfigurationError
 from training.runs import Runs
 
 Collection = Annotated[str, typer.Option(help="whose models")]
+Version = Annotated[str, typer.Argument(help="version or alias")]
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
 
 models = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
@@ -76,20 +77,20 @@ def list_models(collection: Collection = "default", as_json: AsJson = False) -> 
 
 
 @models.command()
-def show(version: str, collection: Collection = "default", as_json: AsJson = False) -> None:
+def show(version: Version, collection: Collection = "default", as_json: AsJson = False) -> None:
     """Show one version's manifest (--json) or its model card."""
     with connection() as conn:
         registry = conn.registry(collection)
         if as_json:
-            manifest, target = registry.manifest(version)
+            manifest, target = registry.manifest(target_of(registry, version).version)
             print_json({**manifest.model_dump(mode="json"), "sha256": target.sha256})
         else:
-            print(registry.file(version, "MODEL_CARD.md").decode())
+            print(registry.file(target_of(registry, version).version, "MODEL_CARD.md").decode())
 
 
 @models.command()
 def promote(
-    version: str,
+    version: Version,
     collection: Collection = "default",
     reason: Annotated[str | None, typer.Option(help="kept for good; --force needs one")] = None,
     force: Annotated[bool, typer.Option("--force", help="even if it did not pass its gates")] = False,
@@ -101,6 +102,7 @@ def promote(
     with connection() as conn:
         check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection)
+        version = target_of(registry, version).version
         manifest, _ = registry.manifest(version)
         failed = [gate.reason for gate in manifest.gates if not gate.passed]
         if failed and not force:
@@ -168,7 +170,7 @@ def keygen(
 
 @models.command()
 def sign(
-    version: str,
+    version: Version,
     collection: Collection = "default",
     key_file: Annotated[Path | None, typer.Option(help="default: SHOAL_TRAINING__SIGNING_KEY_FILE")] = None,
 ) -> None:
@@ -180,7 +182,10 @@ def sign(
     if signer is None:
         raise ConfigurationError("no key to sign with: --key-file, or SHOAL_TRAINING__SIGNING_KEY_FILE")
     with connection(settings) as conn:
-        conn.registry(collection).sign(version, signer)
+        registry = conn.registry(collection)
+        alias = aliased(registry, version)  # no more is read: keys are pinned, and it may lack the signature
+        version = alias.version if alias else version
+        registry.sign(version, signer)
     err.print(f"{version} is signed", highlight=False)
 
 

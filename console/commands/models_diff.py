@@ -14,7 +14,7 @@ from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_names import Names
 from model_store.layout import AliasName
 from model_store.process_settings import load_settings
-from model_store.registry import Registry, Target
+from model_store.registry import Alias, Registry, Target
 from producer.errors import NoChampion, TrainingFailed
 from training.changes import Changes, changes
 from training.settings import Settings
@@ -26,20 +26,28 @@ ALIASES: tuple[AliasName, ...] = ("champion", "challenger", "previous")
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="version or alias")] = "champion",
-    after: Annotated[str, typer.Argument(help="version or alias")] = "challenger",
+    before: Annotated[
+        str | None, typer.Argument(help="version or alias [default: champion]", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None, typer.Argument(help="version or alias [default: challenger]", show_default=False)
+    ] = None,
     collection: Annotated[str, typer.Option(help="whose models")] = "default",
     pictures: Annotated[int, typer.Option(min=1, help="of the ledger, at most; a fixed sample")] = 1000,
     html: Annotated[Path | None, typer.Option(help="write a page with the pictures to this file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
-    """Show which pictures would change their cluster, and which clusters come and go."""
+    """Show which pictures would change their cluster, and which clusters come and go.
+
+    With one version or alias: if that took the champion's place.
+    """
     from model_store.predictor import best_device  # noqa: PLC0415 - brings torch: no other of `models` needs it
 
+    wanted = (before, after) if before and after else ("champion", before or "challenger")
     settings = load_settings(Settings)
     with connection(settings) as conn:
         registry = conn.registry(collection)
-        targets = [target_of(registry, name) for name in (before, after)]
+        targets = [target_of(registry, name) for name in wanted]
         old, new = (registry.load(target, best_device()) for target in targets)
         with originals_of_ledger(conn, collection, settings, pictures) as originals:
             placing = place(originals, old, new, settings.decode, thumbnails=html is not None)
@@ -67,13 +75,23 @@ def target_of(registry: Registry, name: str) -> Target:
         NoChampion: the alias points at nothing.
         ObjectNotFound: there is no such version.
     """
+    return aliased(registry, name) or registry.manifest(name)[1]
+
+
+def aliased(registry: Registry, name: str) -> Alias | None:
+    """Give what an alias points at; None if the name is none of an alias.
+
+    Raises:
+        NoChampion: the alias points at nothing.
+    """
     for alias in ALIASES:
         if name == alias:
             found = registry.alias(alias)
             if found is None:
-                raise NoChampion(f"collection {registry.collection} has no {name}: name a version")
+                where = f"collection {registry.collection} has no {name}"
+                raise NoChampion(f"{where}: name a version, see `shoal models list`")
             return found
-    return registry.manifest(name)[1]
+    return None
 
 
 def _document(found: Changes, targets: list[Target], new: "Bundle", names: Names) -> dict[str, object]:

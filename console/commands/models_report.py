@@ -1,6 +1,5 @@
 """`shoal models report`: the report of a version, as it was made or made anew."""
 
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from console.store import Connection, connection
 from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.process_settings import load_settings
 from training.settings import Settings
+from training.work_folder import work_folder
 
 if TYPE_CHECKING:
     from training.report.report import Report
@@ -72,15 +72,15 @@ def _make(
     manifest, target = registry.manifest(version)
     bundle = registry.load(target, device)
     names = conn.cluster_names(collection).read()
-    with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-") as workdir:
+    with Bars() as bars, work_folder(settings.training.workdir) as workdir:
         if images is not None:
-            corpus = corpus_of_path(images, settings, Path(workdir), bars, manifest.preprocess)
+            corpus = corpus_of_path(images, settings, workdir, bars, manifest.preprocess)
         else:
             few = settings.training.model_copy(
                 update={"max_images": min(PICTURES, settings.training.max_images)}
             )
             less = settings.model_copy(update={"training": few})
-            corpus = corpus_of_ledger(conn, collection, less, Path(workdir), bars, manifest.preprocess)
+            corpus = corpus_of_ledger(conn, collection, less, workdir, bars, manifest.preprocess)
         bars.stage("report")
         subject = Subject.of_bundle(
             bundle,

@@ -1,15 +1,21 @@
 """`shoal result`: what became of pictures."""
 
+from collections import defaultdict
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
+from console.no_result import reasons
 from console.output import err, print_json, table
-from console.store import connection
+from console.store import Connection, connection
 from model_store.cluster_names import ClusterNames
 from model_store.latest import Latest
 from model_store.shown_result import shown
+from producer.broker import broker_errors, lane_depths, redis_client
 from producer.contracts import Result
+from producer.leases import LEASED
+from producer.settings import BrokerSettings
 
 COLUMNS = ("image", "status", "cluster", "distance", "typicality", "model", "error")
 
@@ -27,11 +33,12 @@ def result(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
 ) -> None:
-    """Show the latest result of one or more pictures; exit status 1 if one has none."""
+    """Show the latest result of one or more pictures; exit status 1 and the reason if one has none."""
     with connection() as conn:
         names = ClusterNames(conn.store, collection).read()  # of now, whatever they were then
         stored = Latest(conn.store, collection).get_many(image_ids, [job] if job else None)
         found = {image_id: shown(answer, names) for image_id, answer in stored.items()}
+        missing = _missing(conn, collection, job, [name for name in image_ids if name not in found])
     answers = [found[image_id] for image_id in image_ids if image_id in found]
     if as_json:
         for answer in answers:
@@ -42,10 +49,33 @@ def result(
             COLUMNS,
             map_rows(answers),
         )
-    missing = [image_id for image_id in image_ids if image_id not in found]
+    for reason, pictures in missing.items():
+        err.print(f"no result of {', '.join(pictures)}: {reason}", highlight=False, soft_wrap=True)
     if missing:
-        err.print(f"no result (yet): {', '.join(missing)}", highlight=False)
         raise typer.Exit(1)
+
+
+def _missing(
+    conn: Connection, collection: str, job: str | None, image_ids: list[str]
+) -> dict[str, list[str]]:
+    """Give the pictures without a result by the reason why."""
+    if job is not None:
+        return {f"the job {job} has no row of it": image_ids} if image_ids else {}
+    found = defaultdict(list)
+    why = reasons(conn.store, conn.registry(collection), image_ids, lambda: _waiting(conn.settings.broker))
+    for image_id in image_ids:
+        found[why[image_id]].append(image_id)
+    return found
+
+
+def _waiting(broker: BrokerSettings) -> int:
+    """Count the messages that wait, are put off or in work.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+    """
+    with closing(redis_client(broker)) as client, broker_errors(broker):
+        return sum(lane_depths(client, broker).values()) + client.hlen(LEASED)
 
 
 def map_rows(answers: list[Result]) -> list[tuple[object, ...]]:

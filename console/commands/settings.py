@@ -1,13 +1,12 @@
 """`shoal settings`: every setting, its default, and what it does; `docs/settings.md` is its output."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import typer
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from model_store.process_settings import PREFIX
+from model_store.process_settings import variables
 from training.settings import Settings as TrainerSettings
 from worker.settings import Settings as WorkerSettings
 
@@ -15,7 +14,7 @@ HEAD = """# Settings
 
 Environment variables; two underscores go one level down. `shoal up` writes those of its servers to
 `.shoal/stack.env`, which other commands in the same folder read; the environment wins. Lists are JSON.
-A mistyped name is refused by every command and process that reads its section.
+A name that is none of these is refused by every command, worker and trainer, with the nearest right one.
 
 | variable | default | is |
 |---|---|---|
@@ -34,19 +33,9 @@ def settings() -> None:
 
 def settings_table() -> str:
     """Write the table."""
-    rows: dict[str, str] = {}
-    for kind in (WorkerSettings, TrainerSettings):
-        rows |= dict(_rows(kind, PREFIX))
-    return HEAD + "".join(rows.values())
-
-
-def _rows(kind: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, field in kind.model_fields.items():
-        variable = f"{prefix}{name.upper()}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _rows(field.annotation, f"{variable}__")
-        else:
-            yield variable, f"| `{variable}` | {_shown(field)} | {field.description} |\n"
+    fields = variables(WorkerSettings) | variables(TrainerSettings)
+    rows = (f"| `{name}` | {_shown(field)} | {field.description} |\n" for name, field in fields.items())
+    return HEAD + "".join(rows)
 
 
 def _shown(field: FieldInfo) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from console.commands.result import COLUMNS, map_rows
 from console.commands.submit_bulk import submit_bulk
+from console.no_result import say_if_no_model
 from console.output import Bars, err, print_json, table
 from console.store import connection
 from console.waiting import wait_for_results
@@ -87,6 +88,7 @@ def submit(
                 bars.advance(len(refs))
         if not refs:
             raise ConfigurationError(f"nothing to submit: no file in {', '.join(sources)}")
+        say_if_no_model(conn.registry(collection))
         found: dict[str, Result] = {}
         if wait:
             bars.stage("classify", len(refs))

@@ -13,6 +13,7 @@ from console.bulk_resend import resend
 from console.bulk_source import BulkSource, CsvManifest, StoredPictures
 from console.commands.jobs import say_state
 from console.job_watch import JobWatch
+from console.no_result import say_if_no_model
 from console.output import Bars, err, print_json
 from console.store import Connection, connection
 from model_store.job_parts import JobParts
@@ -51,6 +52,7 @@ def submit_bulk(
             bars.note(f"columns that are not used: {', '.join(source.unused)}")
         job_id = job or job_id_for(collection, source)
         _submitted(conn, bars, job_id, collection, source, again=again)
+        say_if_no_model(conn.registry(collection))
         watch = JobWatch(conn.store, collection)
         state = watch.state(job_id)
         if wait and state.manifest is None:

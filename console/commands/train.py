@@ -1,6 +1,5 @@
 """`shoal train`: a model from pictures, now and here."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from training.fit import follow
 from training.report.report import PAGE
 from training.settings import Settings
 from training.team import join, leave
+from training.work_folder import work_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -79,13 +79,12 @@ def train(
         if team is not None and not team.leads:
             follow(team)
             return
-        folder = settings.training.workdir
-        with Bars() as bars, tempfile.TemporaryDirectory(prefix="shoal-corpus-", dir=folder) as workdir:
+        with Bars() as bars, work_folder(settings.training.workdir) as workdir:
             if out is not None and source is not None:
-                model = into_folder(source, collection, settings, Path(workdir), bars, out)
+                model = into_folder(source, collection, settings, workdir, bars, out)
             else:
                 promotion = Promotion(promote, reason if force else None)
-                model = into_store(source, collection, settings, Path(workdir), bars, promotion)
+                model = into_store(source, collection, settings, workdir, bars, promotion)
                 if out is not None:
                     write(model, out)
     finally:

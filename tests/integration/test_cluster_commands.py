@@ -13,6 +13,7 @@ from PIL import Image
 from console.cli import main
 from console.stack import Stack
 from model_store.bundle_files import CLUSTERS, ClusterFile
+from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.manifest import Gate
 from model_store.registry import Registry
@@ -41,8 +42,13 @@ class Shell:
     """Runs `shoal` in this process, on one collection."""
 
     def __init__(
-        self, collection: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        store: S3Store,
+        collection: str,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        self.store = store
         self.collection, self._capsys, self._monkeypatch = collection, capsys, monkeypatch
 
     def run(self, *arguments: str, status: int = 0) -> str:
@@ -78,7 +84,7 @@ def shell(
     registry.promote(champion.version)
     registry.set_challenger(challenger, reason="too many move")
     fill(Ledger(store, collection), uploads, collection)
-    yield Shell(collection, capsys, monkeypatch)
+    yield Shell(store, collection, capsys, monkeypatch)
     store.close()
     uploads.close()
 
@@ -149,7 +155,14 @@ def test_diff_shows_what_would_change_in_words_json_and_pictures(
     assert "too many move" in page.read_text()
     assert page.read_text().count("<img ") >= 20
     assert "pictures that move" in shell.run("models", "diff", champion, challenger)
-    assert "has no previous" in shell.run("models", "diff", "previous", status=1)
+    assert "has no previous: name a version" in shell.run("models", "diff", "previous", status=1)
+    (alone,) = shell.json("models", "diff", challenger)
+    assert (alone["before"], alone["after"]) == (champion, challenger)
+
+
+def test_what_is_logged_does_not_stand_in_what_a_script_reads(shell: Shell) -> None:
+    shell.store.put(Layout(shell.collection).run("cut"), b'{"slot": "cu')
+    assert shell.json("models", "runs") == []
 
 
 def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept(
@@ -158,6 +171,8 @@ def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept
     version = models[1].manifest.version
 
     assert "did not pass its gates (too many move)" in shell.run("models", "promote", version, status=1)
+    assert f"{version} did not pass" in shell.run("models", "promote", "challenger", status=1)
+    assert shell.json("models", "show", "challenger")[0]["version"] == version
     assert "--force needs a --reason" in shell.run("models", "promote", version, "--force", status=1)
     shell.run("models", "promote", version, "--force", "--reason", "the merge is wanted")
     shell.run("models", "rollback")

@@ -76,6 +76,31 @@ def test_dying_child_is_restarted_with_growing_delays_and_it_is_said() -> None:
     assert "worker | ended with status 3; starting it again in 2 s" in log.getvalue()
 
 
+def test_a_child_that_finds_a_setting_wrong_ends_all_and_its_reason_is_said_last() -> None:
+    misled = "print('shoal misled: SHOAL_X is wrong'); raise SystemExit(78)"
+    program = (
+        "import sys; from console.supervisor import Child, Supervisor\n"
+        f"misled, other = ([sys.executable, '-S', '-c', code] for code in ({misled!r}, {FOREVER!r}))\n"
+        "sys.exit(Supervisor([Child('misled', misled), Child('other', other)]).run())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 78
+    assert done.stdout.count("misled | started") == 1
+    assert "other  | stopped (" in done.stdout
+    assert done.stdout.splitlines()[-1] == "misled | all has stopped: shoal misled: SHOAL_X is wrong"
+
+
+def test_a_child_whose_servers_are_away_is_started_again() -> None:
+    log = Log()
+
+    with Supervisor([python("worker", "print('hello'); raise SystemExit(69)")], out=log):
+        log.wait_for("hello", count=2)
+
+
 def test_delay_starts_over_after_a_healthy_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
     log = Log()

@@ -47,7 +47,7 @@ def test_a_forged_champion_serves_nobody_and_a_signed_one_does(
 ) -> None:
     registry = Registry(platform.store, platform.collection)
     first = platform.promote_tiny_model()
-    shoal(platform, "models", "sign", first, "--collection", platform.collection, **keys)
+    shoal(platform, "models", "sign", "champion", "--collection", platform.collection, **keys)
     refs = platform.upload_kinds("signed", 100)
     with platform.running("worker", "worker ready", **keys) as log:
         assert answered_by(platform, refs) == {first}

@@ -43,7 +43,7 @@ def test_a_worker_waits_a_bounded_time_and_says_what_is_missing(
 ) -> None:
     quick = {"SHOAL_WORKER__STARTUP_TIMEOUT_S": "5", "SHOAL_STORE__MAX_RETRIES": "0"}
     done = run(platform, [*SHOAL, "worker"], **{setting: value, **quick})
-    assert done.returncode == 78
+    assert done.returncode == 69
     assert said in done.stderr
     assert f"correct {setting.partition('__')[0]}__" in done.stderr
     assert "waiting" in done.stderr
@@ -87,6 +87,12 @@ def test_a_mistyped_setting_is_refused_by_name(platform: Platform) -> None:
     done = run(platform, [*SHOAL, "worker"], SHOAL_STORE__BUKET="x")
     assert done.returncode == 78
     assert "SHOAL_STORE__BUKET" in done.stderr
+
+
+def test_up_ends_with_the_reason_when_a_setting_is_wrong(platform: Platform, tmp_path: Path) -> None:
+    done = run(platform, [*SHOAL, "up", "--data-dir", str(tmp_path)], SHOAL_WORKER__THREADS="0")
+    assert done.returncode == 78
+    assert "all has stopped: shoal worker: SHOAL_WORKER__THREADS: " in done.stdout.splitlines()[-1]
 
 
 def test_no_secret_stands_in_a_workers_log(platform: Platform) -> None:

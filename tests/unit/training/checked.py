@@ -50,13 +50,12 @@ class Recorded:
         return lease.end(state=self.state) if lease else None
 
 
-def with_champion(tiny_bundle: TinyBundle) -> MemoryStore:
-    """A store with a champion that was made a day ago."""
-    store, (manifest, files) = MemoryStore(), tiny_bundle
+def promote_of_yesterday(store: MemoryStore, tiny_bundle: TinyBundle) -> None:
+    """Give the store a champion that was made a day ago."""
+    manifest, files = tiny_bundle
     registry = Registry(store, "default")
     registry.publish(manifest.model_copy(update={"created_at": NOW - timedelta(days=1)}), files)
     registry.promote(manifest.version)
-    return store
 
 
 def classify(

@@ -1,24 +1,14 @@
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
 from model_store.layout import Layout
 from model_store.object_store import MemoryStore
-from tests.tiny_model import TinyBundle
-from tests.unit.training.checked import SETTINGS, Recorded, check, classify, with_champion
+from tests.unit.training.checked import SETTINGS, Recorded, check
 from training.drift import Alarm
 from training.triggers import Due, NotDue
 
-
-@pytest.fixture
-def store(tiny_bundle: TinyBundle) -> MemoryStore:
-    return with_champion(tiny_bundle)
-
-
-@pytest.fixture
-def classified(store: MemoryStore) -> Callable[..., None]:
-    return partial(classify, store)
+pytestmark = pytest.mark.usefixtures("with_champion")
 
 
 def test_enough_new_pictures_start_one_run_and_the_cooldown_holds_the_next(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -12,20 +11,12 @@ from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from producer.errors import AccessDenied
 from tests.tiny_model import TinyBundle
-from tests.unit.training.checked import NOW, Recorded, check, classify, with_champion
+from tests.unit.training.checked import NOW, Recorded, check
 from training import check as check_module
 from training.run_record import RunRecord
 from training.triggers import NotDue
 
-
-@pytest.fixture
-def store(tiny_bundle: TinyBundle) -> MemoryStore:
-    return with_champion(tiny_bundle)
-
-
-@pytest.fixture
-def classified(store: MemoryStore) -> Callable[..., None]:
-    return partial(classify, store)
+pytestmark = pytest.mark.usefixtures("with_champion")
 
 
 def test_a_dead_run_is_taken_up_and_ends_as_failed_the_second_time(store: MemoryStore) -> None:
@@ -146,3 +137,22 @@ def test_parts_of_a_version_are_removed_after_a_day_unless_a_run_is_at_work_on_i
     monkeypatch.setattr(check_module, "UNFINISHED", timedelta(days=-1))  # as if a day had passed
     check(store, retraining)._tidy()
     assert before - versions() == {"orphan"}
+
+
+def test_what_a_run_kept_goes_once_it_has_ended_and_its_report_stays(store: MemoryStore) -> None:
+    retraining, layout = Recorded(store), Layout("default")
+    for slot in ("ended", "working"):
+        lease = retraining.runs.begin(slot)
+        assert lease is not None
+        for name in ("checkpoint-1.safetensors", "checkpoint-2.safetensors", "corpus.parquet", "report.html"):
+            store.put(layout.run_file(slot, name), b"x")
+        if slot == "ended":
+            lease.end(state="promoted")
+    store.put(layout.run_file("train-0123", "checkpoint.safetensors"), b"of a command that was killed")
+    before = {info.key for info in store.list(layout.runs())}
+
+    check(store, retraining)._tidy()
+
+    names = ("checkpoint-1.safetensors", "checkpoint-2.safetensors", "corpus.parquet")
+    gone = {layout.run_file("ended", name) for name in names}
+    assert {info.key for info in store.list(layout.runs())} == before - gone

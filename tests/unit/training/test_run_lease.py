@@ -15,16 +15,6 @@ from training.run_record import RunRecord
 from training.runs import Runs
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def runs(store: MemoryStore) -> Runs:
-    return Runs(store, "default")
-
-
 def test_who_was_thought_dead_can_write_nothing_more(runs: Runs) -> None:
     first = begun(runs)
     first.save(n_images=7)

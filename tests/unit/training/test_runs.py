@@ -14,16 +14,6 @@ from training.run_record import RunRecord
 from training.runs import Runs
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def runs(store: MemoryStore) -> Runs:
-    return Runs(store, "default")
-
-
 def test_a_run_is_on_record_before_it_has_done_anything(runs: Runs) -> None:
     record = begun(runs).record
 

@@ -21,11 +21,6 @@ LAYOUT = Layout("cats")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def asked(store: MemoryStore) -> Callable[[], dict[tuple[str, ...], float]]:
     """Ask a trainer's endpoint; gives figures by name and labels, those in their names' order."""
 

@@ -1,0 +1,36 @@
+import pytest
+
+from tests.system.running_platform import Platform, picture
+from tests.system.shoal_command import Shoal
+
+
+@pytest.fixture
+def shoal(platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shoal:
+    (platform.workdir / "pictures").mkdir()
+    (platform.workdir / "pictures" / "a.png").write_bytes(picture(0, 0))
+    return Shoal(platform, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("how", ["--lane=interactive", "--bulk"])
+def test_submitting_to_a_collection_without_a_model_says_so_and_what_to_do(
+    platform: Platform, shoal: Shoal, how: str
+) -> None:
+    submit = ("submit", "pictures", how, "--wait", "--patience-s", "0", "--collection", platform.collection)
+
+    without = shoal(*submit, status=1)
+    platform.promote_tiny_model()
+    with_one = shoal(*submit, status=1)
+
+    said = f"Train it: `shoal train path/to/pictures --collection {platform.collection}`"
+    assert said in without
+    assert said not in with_one
+
+
+def test_a_picture_without_a_result_is_told_with_the_reason(platform: Platform, shoal: Shoal) -> None:
+    asked = ("result", "never", "--collection", platform.collection)
+    assert "no result of never: collection" in shoal(*asked, status=1)
+    platform.promote_tiny_model()
+    assert "no message waits" in shoal(*asked, status=1)
+    platform.submit(platform.upload_kinds("waits", 1))
+    assert "among the 1 message(s)" in shoal(*asked, status=1)
+    assert "the job j has no row of it" in shoal(*asked, "--job", "j", status=1)
