@@ -4,7 +4,8 @@ uint8 (B, S, S, 3) -> device -> [0, 1] -> encoder (B, D) -> unit length -> PCA (
 -> the A nearest, typicality, unknown -> one float32 array (B, P + 2A + 3) back to the host
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -47,6 +48,14 @@ class Prediction:
             self.unknown[rows],
             self.residuals[rows],
         )
+
+    @staticmethod
+    def joined(parts: "Sequence[Prediction]") -> "Prediction":
+        """Give the rows of all, in order; of a single one as they are."""
+        if len(parts) == 1:
+            return parts[0]
+        names = [field.name for field in fields(Prediction)]
+        return Prediction(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 class Predictor:

@@ -1,5 +1,6 @@
 """What the Celery processes have in common: they start only once all they need answers, and stop in order."""
 
+import gc
 import os
 import sys
 from typing import Any, NoReturn, Protocol
@@ -58,6 +59,8 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
             self.wired = self.wire()
         except ShoalError as error:
             exit_saying(self.role, error)
+        gc.collect()
+        gc.freeze()  # 300,000 objects that stay: each look through them held every thread up for 0.2 s
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
         """Let the pool finish what is in hand, then let go of what it needs."""

@@ -82,17 +82,25 @@ class Batcher:
     def ask(
         self, model: Model, pixels: NDArray[np.uint8], timeout_s: float, *, urgent: bool = False
     ) -> Answer:
-        """Submit, and wait for the answer; what has none in time is not done any more.
+        """Submit any number, and wait for the answer; what has none in time is not done any more.
+
+        More than a pass holds goes in parts, so that what is urgent has its turn in between.
 
         Raises:
             TimeoutError: the device did not come to it; or whatever predicting these pictures raises.
         """
-        waiting = self.submit(model, pixels, urgent=urgent)
+        give_up_at = time.monotonic() + timeout_s
+        with self._changed:
+            room = self._room()
+        parts = [pixels[start : start + room] for start in range(0, len(pixels), room)]
+        waiting = [self.submit(model, part, urgent=urgent) for part in parts]
         try:
-            return waiting.result(timeout_s)
-        except TimeoutError:
-            waiting.cancel()
-            raise
+            answers = [each.result(max(0.0, give_up_at - time.monotonic())) for each in waiting]
+        finally:  # no more than a look at those that are done
+            for each in waiting:
+                each.cancel()
+        prediction = Prediction.joined([answer.prediction for answer in answers])
+        return Answer(prediction, max(answer.batch_size for answer in answers))
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -127,14 +135,18 @@ class Batcher:
             queue = self._queue if late and self._was_urgent else self._urgent or self._queue
             self._was_urgent = queue is self._urgent
             batch: list[_Request] = []
-            # never less than tells the pace: one slow pass would else make all that follow small
-            room = min(self._max_batch, max(PACE_FROM, self._pictures_per_s * LONGEST_PASS_S))
+            room = self._room()
             while queue and (not batch or queue[0].model is batch[0].model):
                 room -= len(queue[0].pixels)
                 if room < 0 and batch:
                     break
                 batch.append(queue.popleft())
             return batch
+
+    def _room(self) -> int:
+        """Give how many pictures a pass may have."""
+        # never less than tells the pace: one slow pass would else make all that follow small
+        return int(min(self._max_batch, max(PACE_FROM, self._pictures_per_s * LONGEST_PASS_S)))
 
     def _answer(self, batch: list[_Request]) -> None:
         pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([request.pixels for request in batch])

@@ -81,7 +81,7 @@ class Classifier:
         last = attempt >= self._settings.max_attempts
         side = model.bundle.manifest.preprocess.input_size
         with self._decoded.held(COPIES * len(message.images) * side * side * 3):
-            outcomes = self._read(message, model, last=last)
+            outcomes = self._read(message, model, last=last, urgent=urgent)
             answer, predict_ms = self._predict(model, outcomes, last=last, urgent=urgent)
         done = Pass(
             stamp=model.stamp,
@@ -121,8 +121,11 @@ class Classifier:
         self._metrics.took("write", time.perf_counter() - started)
         self._metrics.stored(message.collection, results)
 
-    def _read(self, message: ClassifyImages, model: ServedModel, *, last: bool) -> list[Outcome]:
-        read = self._reader.read(message, model.bundle.manifest.preprocess, stop_at_error=not last)
+    def _read(
+        self, message: ClassifyImages, model: ServedModel, *, last: bool, urgent: bool
+    ) -> list[Outcome]:
+        preprocess = model.bundle.manifest.preprocess
+        read = self._reader.read(message, preprocess, stop_at_error=not last, urgent=urgent)
         outcomes: list[Outcome] = []
         for outcome in read:
             if not isinstance(outcome, ShoalError):

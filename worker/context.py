@@ -37,7 +37,6 @@ from worker.surroundings import Outside
 from worker.watchdog import Limits, Watchdog
 
 COLLECTIONS_KEPT: Final = 256
-HELD_BACK_TO: Final = 4  # a fourth of the requests, for all else while a single upload is in work
 
 
 class Context:
@@ -49,7 +48,7 @@ class Context:
         self.progress = Progress()
         metrics = Metrics()
         worker = settings.worker
-        right_of_way = RightOfWay(max(1, settings.store.max_in_flight // HELD_BACK_TO))
+        right_of_way = RightOfWay(worker.held_back_to)
         store = S3Store(settings.store.bucket, settings.store, right_of_way)
         uploads = {
             bucket: S3Store(bucket, settings.store, right_of_way) for bucket in settings.store.allowed_buckets

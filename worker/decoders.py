@@ -5,7 +5,8 @@ submit ─▶ queue ─▶ a thread per process takes what waits, up to a batch 
                      the process died: each picture of the batch is tried once more, alone, in a new one
 ```
 
-Batches form as on the device, by never waiting: one picture when idle, MAX_BATCH of them under load.
+Batches form as on the device, by never waiting: one picture when idle, MAX_BATCH of them under load. What is
+urgent goes first, and does not wait for others in its own batch.
 """
 
 import math
@@ -62,6 +63,7 @@ class Decoders:
         self._options = DecoderOptions(limits=limits, cpu_s=cpu_s, memory_bytes=memory_bytes)
         self._changed = threading.Condition()
         self._queue: deque[_Job] = deque()
+        self._urgent: deque[_Job] = deque()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"decode-{i}", daemon=True) for i in range(self.count)
@@ -69,13 +71,13 @@ class Decoders:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, data: bytes, preprocess: Preprocess) -> "Future[Decoded]":
+    def submit(self, data: bytes, preprocess: Preprocess, *, urgent: bool = False) -> "Future[Decoded]":
         """Queue one file; the future never fails for what the file does."""
         job = _Job(data, preprocess)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the decoders are closed")
-            self._queue.append(job)
+            (self._urgent if urgent else self._queue).append(job)
             self._changed.notify()
         return job.answer
 
@@ -83,8 +85,9 @@ class Decoders:
         """Finish the batches in hand, cancel what waits, end the processes."""
         with self._changed:
             self._closed = True
-            while self._queue:
-                self._queue.popleft().answer.cancel()
+            for queue in (self._urgent, self._queue):
+                while queue:
+                    queue.popleft().answer.cancel()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -100,15 +103,16 @@ class Decoders:
     def _take(self) -> list[_Job]:
         """Take this process's share of what waits; empty when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue) or self._closed)
-            share = min(MAX_BATCH, math.ceil(len(self._queue) / self.count))
+            self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
+            queue = self._urgent or self._queue
+            share = min(MAX_BATCH, math.ceil(len(queue) / self.count))
             batch: list[_Job] = []
             room = MAX_BATCH_BYTES
             while len(batch) < share:
-                room -= len(self._queue[0].data)
+                room -= len(queue[0].data)
                 if room < 0 and batch:
                     break
-                batch.append(self._queue.popleft())
+                batch.append(queue.popleft())
             return batch
 
     def _answer(self, decoder: DecoderProcess, batch: list[_Job]) -> None:

@@ -45,11 +45,12 @@ class Reader:
         self._room = threading.Semaphore(READ_AHEAD * decoders.count)  # files read and not yet decoded
 
     def read(
-        self, message: ClassifyImages, preprocess: Preprocess, *, stop_at_error: bool
+        self, message: ClassifyImages, preprocess: Preprocess, *, stop_at_error: bool, urgent: bool = False
     ) -> list[Outcome | ShoalError]:
         """Give each reference its outcome so far, in the message's order.
 
-        An outcome is Ready, whatever makes it impossible, or an error that may pass.
+        An outcome is Ready, whatever makes it impossible, or an error that may pass. What is urgent is
+        decoded next, and waits for room among the bytes of others only, not among their files.
 
         Raises:
             TransientError: with `stop_at_error`, the first one: the message will be read again anyway.
@@ -61,7 +62,7 @@ class Reader:
             for position, found in arriving:
                 if isinstance(found, StoredObject):
                     fetch_ms = (time.perf_counter() - started) * MS
-                    decoding[position] = self._decode(found, preprocess, fetch_ms)
+                    decoding[position] = self._decode(found, preprocess, fetch_ms, urgent=urgent)
                 elif isinstance(found, TransientError) and stop_at_error:
                     raise found
                 else:
@@ -74,19 +75,23 @@ class Reader:
         """Let go of the decoding processes."""
         self._decoders.close()
 
-    def _decode(self, found: StoredObject, preprocess: Preprocess, fetch_ms: float) -> _Decoding:
-        let_go = partial(self._let_go, len(found.data))
-        self._room.acquire()
+    def _decode(
+        self, found: StoredObject, preprocess: Preprocess, fetch_ms: float, *, urgent: bool
+    ) -> _Decoding:
+        let_go = partial(self._let_go, len(found.data), room=not urgent)
+        if not urgent:
+            self._room.acquire()
         try:
-            answer = self._decoders.submit(found.data, preprocess)
+            answer = self._decoders.submit(found.data, preprocess, urgent=urgent)
         except BaseException:
             let_go()
             raise
         answer.add_done_callback(let_go)
         return _Decoding(found.etag, sha256(found.data), fetch_ms, answer)
 
-    def _let_go(self, size_bytes: int, _: "Future[Decoded] | None" = None) -> None:
-        self._room.release()
+    def _let_go(self, size_bytes: int, _: "Future[Decoded] | None" = None, *, room: bool) -> None:
+        if room:
+            self._room.release()
         if self._images.budget is not None:
             self._images.budget.give_back(size_bytes)
 

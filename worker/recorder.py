@@ -80,6 +80,7 @@ class Recorder:
                 [shown(answer, names) for _, answer, _, _ in kept],
                 erased,
             )
+            # after, and not beside: a sweep takes a row for an answer, and would leave this upload out
             self._ledger.append(
                 message.message_id,
                 [ref for ref, _, _, _ in kept],

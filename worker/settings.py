@@ -25,6 +25,12 @@ class WorkerSettings(BaseModel):
         description="pictures decoded at once, each in a process that may die; unset: one per core",
     )
     decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
+    held_back_to: int = Field(
+        4,
+        gt=0,
+        description="requests of a bulk message's pictures at once while single uploads are in work, and a "
+        "moment longer; more where the store is far away and single uploads never cease",
+    )
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
     bytes_in_flight: int = Field(

@@ -195,6 +195,21 @@ REMEDIES = (
         ("tests/unit/worker/test_batcher.py",),
     ),
     Mutant(
+        "single uploads wait for bulk to be decoded",
+        "worker/decoders.py",
+        "queue = self._urgent or self._queue",
+        "queue = self._queue or self._urgent",
+        ("tests/unit/worker/test_reader.py",),
+    ),
+    Mutant(
+        "a row of the ledger comes before the result, and a sweep believes it",
+        "worker/recorder.py",
+        "        while True:\n            kept",
+        "        self._ledger.append(message.message_id, *list(zip(*rows, strict=True)))\n"
+        "        while True:\n            kept",
+        ("tests/unit/worker/test_recorder.py",),
+    ),
+    Mutant(
         "what a broker refused counts as sent",
         SENDER,
         "                outcomes[position] = outcome\n",

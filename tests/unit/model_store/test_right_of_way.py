@@ -1,6 +1,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from model_store.right_of_way import RightOfWay
 
 SOON_S = 5.0
@@ -52,3 +54,18 @@ def test_those_who_are_held_back_pass_one_by_one() -> None:
     with way.urgent(), ThreadPoolExecutor(6) as threads:
         list(threads.map(crowd.pass_through, range(20)))
     assert sum(crowd.inside.acquire(blocking=False) for _ in range(20)) == 20
+
+
+def test_others_are_held_back_for_a_moment_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_store.right_of_way.LINGER_S", 60.0)
+    way = RightOfWay(few=2)
+    with way.urgent():
+        pass
+    crowd = Crowd(way)
+    with ThreadPoolExecutor(6) as threads:
+        passing = threads.map(crowd.pass_through, range(6))
+        came_in = [crowd.inside.acquire(timeout=SOON_S) for _ in range(2)]
+        one_more = crowd.inside.acquire(timeout=0.2)
+        crowd.go.set()
+        list(passing)
+    assert (came_in, one_more) == ([True] * 2, False)

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -83,6 +84,20 @@ def test_what_is_urgent_goes_first_and_alone(batcher: Batcher) -> None:
     assert urgent.result(5).batch_size == 1
     assert [other.result(5).batch_size for other in others] == [6, 6]
     assert model.batches == [1, 1, 6]
+
+
+def test_what_is_more_than_a_pass_is_done_in_parts_and_what_is_urgent_in_between(batcher: Batcher) -> None:
+    model = Model()
+    model.go.clear()
+    with ThreadPoolExecutor(1) as others:
+        many = others.submit(batcher.ask, model, pixels(*range(20)), 5)
+        assert model.started.wait(5)
+        urgent = batcher.submit(model, pixels(50), urgent=True)
+        model.go.set()
+        answer = many.result(5)
+    assert urgent.result(5).batch_size == 1
+    assert model.batches == [8, 1, 8, 4]
+    assert (answer.prediction.nearest[:, 0].tolist(), answer.batch_size) == (list(range(20)), 8)
 
 
 def test_a_slow_device_gets_no_more_than_it_does_in_a_short_while() -> None:

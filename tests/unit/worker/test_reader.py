@@ -15,6 +15,7 @@ from model_store.preprocess import Preprocess
 from producer.contracts import ClassifyImages, ImageRef
 from producer.errors import StoreUnavailable
 from tests.unit.model_store.picture_files import encode, noise, scan_bomb
+from tests.unit.producer.post import wait_until
 from worker.decoder_process import Decoded, DecoderProcess, DecoderUnavailable
 from worker.decoders import Decoders
 from worker.pipeline import Failed, Ready
@@ -99,6 +100,30 @@ def test_decoders_that_do_not_start_leave_an_error_that_may_pass(
     assert isinstance(outcome, DecoderUnavailable)
 
 
+def test_what_is_urgent_is_decoded_next_and_alone_however_much_waits(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, batches = threading.Event(), list[list[bytes]]()
+
+    def decode_later(_: DecoderProcess, batch: list[tuple[bytes, Preprocess]]) -> list[Decoded]:
+        assert go.wait(10)
+        batches.append([data for data, _ in batch])
+        return [Decoded(FAILED)] * len(batch)
+
+    monkeypatch.setattr(DecoderProcess, "decode", decode_later)
+    monkeypatch.setattr("worker.reader.READ_AHEAD", 4)
+    mine = encode(noise(9), "PNG")
+    reader, message = reader_of([*[SOUND] * 40, mine], decoders)
+    many, one = (message.model_copy(update={"images": i}) for i in (message.images[:-1], message.images[-1:]))
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(reader.read, many, PREPROCESS, stop_at_error=True)
+        wait_until(lambda: reader._room._value == 0)
+        threads.submit(reader.read, one, PREPROCESS, stop_at_error=True, urgent=True)
+        wait_until(lambda: len(decoders._urgent) == 1)
+        go.set()
+    assert [mine] in batches[:3]  # each process had a batch in hand
+
+
 def test_what_cannot_be_fetched_stands_in_its_place(decoders: Decoders) -> None:
     reader, message = reader_of([SOUND, SOUND], decoders)
     gone = ImageRef(image_id="gone", bucket="uploads", key="gone.png")
@@ -132,7 +157,7 @@ def test_no_more_files_are_taken_than_there_is_room_for() -> None:
         def __init__(self) -> None:
             self.waiting: list[Future[Any]] = []
 
-        def submit(self, data: bytes, preprocess: Preprocess) -> "Future[Any]":
+        def submit(self, data: bytes, preprocess: Preprocess, **_: object) -> "Future[Any]":
             self.waiting.append(Future())
             if len(self.waiting) == READ_AHEAD:
                 raise EnoughError
@@ -178,7 +203,7 @@ def test_large_files_are_never_held_beyond_the_budget_whoever_reads(size_bytes: 
     class Undecodables:
         count = 2
 
-        def submit(self, data: bytes, preprocess: Preprocess) -> "Future[Any]":
+        def submit(self, data: bytes, preprocess: Preprocess, **_: object) -> "Future[Any]":
             answer: Future[Any] = Future()
 
             def decode() -> None:

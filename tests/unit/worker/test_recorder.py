@@ -1,3 +1,4 @@
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -169,3 +170,21 @@ def test_a_message_whose_tombstones_cannot_be_read_is_not_done(store: MemoryStor
         record(partly, message("a"))
     with pytest.raises(ObjectNotFound):
         Results(partly, "default").get("a")
+
+
+def test_a_picture_has_no_row_before_it_has_its_result() -> None:
+    rows_then = []
+
+    class Late(MemoryStore):
+        def put(
+            self, key: str, data: bytes, *, create_only: bool = False, if_match: str | None = None
+        ) -> str:
+            if "/results/" in key:
+                time.sleep(0.05)  # longer than it takes to write a row beside it
+                rows_then.append(kept(self)[1])
+            return super().put(key, data, create_only=create_only, if_match=if_match)
+
+    store = Late()
+    record(store, message("a"))
+    assert rows_then == [set()]  # a sweep takes a row for an answer
+    assert kept(store) == ({"a"}, {"a"})
