@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.quality_methods import Methods
 from benchmarks.quality_sets import LabelledSet, read_sets
 from model_store.clusterer import unit_length
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import ClusterSettings, fit_draft
 
 FOLDS: Final = 5
 ALARMS: Final = (0.01, 0.02, 0.05)
@@ -36,7 +36,7 @@ def scores(known: Floats, asked: Floats, n_clusters: int) -> Scores:
     """Score pictures (B, D) by what is known (N, D), in each of the ways; higher is stranger."""
     found: Scores = {}
     for p in N_COMPONENTS:
-        clusterer = fit_clusterer(known, known, ClusterSettings(n_clusters=n_clusters, n_components=p), 0)
+        clusterer = fit_draft(known, ClusterSettings(n_clusters=n_clusters, n_components=p), 0)
         projections = clusterer.project(asked)
         nearest = clusterer.assign(projections)
         residual = clusterer.residuals(asked, projections)
@@ -44,7 +44,9 @@ def scores(known: Floats, asked: Floats, n_clusters: int) -> Scores:
         squares = np.bincount(own.indices, np.square(own.distances), n_clusters)
         spread = np.sqrt(squares / np.maximum(clusterer.counts, 1)) + np.float32(1e-6)
         relative = nearest.distances / spread[nearest.indices]
-        found[f"distance to the centroid by the cluster's spread, P {p} (bundles of format 1)"] = relative
+        found[f"distance to the centroid by the cluster's spread, P {p} (nearly bundles of format 1)"] = (
+            relative
+        )
         found[f"distance to the centroid, P {p}"] = nearest.distances
         found[f"what PCA leaves, P {p}"] = residual
         found[f"squared distance to the centroid, P {p}, plus what PCA leaves (what `unknown` uses)"] = (

@@ -100,7 +100,8 @@ class Clusterer:
     def strangeness(self, assignment: Assignment, residuals: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give how far out pictures are (B,), in units of the distance beyond which they are unknown."""
         radii = np.sqrt(np.square(assignment.distances) + self.residual_weight * residuals)
-        strange: NDArray[np.float32] = radii / self.unknown_distance[assignment.indices]
+        # a model of pure copies may have nothing that is usual
+        strange: NDArray[np.float32] = radii / np.maximum(self.unknown_distance, 1e-12)[assignment.indices]
         return strange
 
     def to_files(self) -> dict[str, bytes]:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_store.bundle_files import PROBE_TOLERANCE
 from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
 from producer.errors import TrainingFailed
 
 MIN_PER_CLUSTER: Final = 5  # pictures, on average, for a cluster to mean anything
 LEAST_BEYOND: Final = 10  # held-out pictures beyond the `unknown` distance, for that to be known from them
 FOLDS: Final = 5
-LEAST_RADIUS: Final = 1e-3  # as far as devices may differ on a distance, see PROBE_TOLERANCE
 
 
 class ClusterSettings(BaseModel):
@@ -82,6 +82,18 @@ def fit_clusterer(
         TrainingFailed: fewer than MIN_PER_CLUSTER pictures per cluster; says how many it takes.
         ValueError: n_clusters is `auto`: `choice_of_k.settled` comes before.
     """
+    draft = fit_draft(embeddings, settings, random_state, champion_labels)
+    own, usual = draft.project(embeddings), usual_radii(draft, embeddings, held_out, settings, random_state)
+    return calibrated(draft, draft.assign(own), usual, settings.false_alarm_rate)
+
+
+def fit_draft(
+    embeddings: NDArray[np.float32],
+    settings: ClusterSettings,
+    random_state: int,
+    champion_labels: NDArray[np.int64] | None = None,
+) -> Clusterer:
+    """Fit PCA and KMeans, and calibrate nothing: arguments and errors are those of `fit_clusterer`."""
     n_clusters = settings.n_clusters
     if n_clusters == "auto":
         raise ValueError("n_clusters is still `auto`")
@@ -90,26 +102,21 @@ def fit_clusterer(
             f"{len(embeddings)} pictures are too few for {n_clusters} clusters: it takes "
             f"{n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
         )
-    draft, projections = _fitted(embeddings, settings, random_state, champion_labels)
-    usual = radii(draft, held_out)
-    if len(usual) * settings.false_alarm_rate < LEAST_BEYOND:
-        crossed = _crossed_radii(embeddings, settings, random_state)
-        usual = crossed + (usual.mean() - crossed.mean())
-    return calibrated(draft, draft.assign(projections), usual, settings.false_alarm_rate)
+    return _fitted(embeddings, n_clusters, settings, random_state, champion_labels)
 
 
 def _fitted(
     embeddings: NDArray[np.float32],
+    n_clusters: int,
     settings: ClusterSettings,
     random_state: int,
     champion_labels: NDArray[np.int64] | None = None,
-) -> tuple[Clusterer, NDArray[np.float32]]:
-    """Fit PCA and KMeans: not yet calibrated, and the projections (N, P) of what they were fitted on."""
+) -> Clusterer:
     # scikit-learn takes a second and more to import, and all who read settings import this module
     from sklearn.cluster import KMeans  # noqa: PLC0415
     from sklearn.decomposition import PCA  # noqa: PLC0415
 
-    n_clusters, unit = settings.least_n_clusters, unit_length(embeddings)
+    unit = unit_length(embeddings)
     pca = PCA(min(settings.n_components, *unit.shape), random_state=random_state).fit(unit)
     projections = np.ascontiguousarray(pca.transform(unit), np.float32)  # (N, P)
     kmeans = KMeans(n_clusters, n_init=settings.n_init, random_state=random_state).fit(projections)
@@ -119,7 +126,7 @@ def _fitted(
             continued = KMeans(n_clusters, init=start, n_init=1).fit(projections)
             if kmeans.inertia_ >= continued.inertia_ * (1 - settings.continuity_margin):
                 kmeans = continued
-    draft = Clusterer(
+    return Clusterer(
         mean=pca.mean_.astype(np.float32),
         components=np.ascontiguousarray(pca.components_, np.float32),
         explained_variance=pca.explained_variance_.astype(np.float32),
@@ -128,7 +135,6 @@ def _fitted(
         distance_quantiles=np.zeros((n_clusters, len(QUANTILES)), np.float32),
         unknown_distance=np.zeros(n_clusters, np.float32),
     )
-    return draft, projections
 
 
 def carried_over(
@@ -177,6 +183,31 @@ def radii(clusterer: Clusterer, embeddings: NDArray[np.float32]) -> NDArray[np.f
     return np.asarray(np.sqrt(np.square(clusterer.assign(projections).distances) + left), np.float32)
 
 
+def usual_radii(
+    clusterer: Clusterer,
+    embeddings: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+    settings: ClusterSettings,
+    random_state: int,
+) -> NDArray[np.float32]:
+    """Give radii as new pictures have them: those of `held_out`, if these are enough.
+
+    If not, they say only how much farther out new pictures lie in the mean; how radii spread is that of the
+    pictures that were learnt from, each seen by a PCA and KMeans of the others.
+
+    Args:
+        clusterer: with its centroids.
+        embeddings: (N, D) that it was fitted on, or a sample of them.
+        held_out: (M, D) that it was not fitted on.
+        settings, random_state: that it was fitted by.
+    """
+    usual = radii(clusterer, held_out)
+    if len(usual) * settings.false_alarm_rate >= LEAST_BEYOND:
+        return usual
+    crossed = _crossed_radii(embeddings, len(clusterer.centroids), settings, random_state)
+    return np.asarray(crossed + (usual.mean() - crossed.mean()), np.float32)
+
+
 def calibrated(
     draft: Clusterer, assignment: Assignment, usual: NDArray[np.float32], false_alarm_rate: float
 ) -> Clusterer:
@@ -188,7 +219,7 @@ def calibrated(
     Args:
         draft: with its centroids.
         assignment: of the pictures that it was fitted on.
-        usual: `radii` of pictures of the same distribution that it was not fitted on.
+        usual: `usual_radii` of it.
         false_alarm_rate: share of those that are to be unknown.
     """
     k = len(draft.centroids)
@@ -196,7 +227,8 @@ def calibrated(
     for index in range(k):
         own = assignment.distances[assignment.indices == index]
         quantiles[index] = np.quantile(own if len(own) else assignment.distances, QUANTILES)
-    threshold = max(float(np.quantile(usual, 1 - false_alarm_rate, method="higher")), LEAST_RADIUS)
+    # more, by what devices and batches may differ: copies of one picture may lie just there
+    threshold = float(np.quantile(usual, 1 - false_alarm_rate, method="higher")) + PROBE_TOLERANCE
     return replace(
         draft,
         distance_quantiles=quantiles,
@@ -206,7 +238,7 @@ def calibrated(
 
 
 def _crossed_radii(
-    embeddings: NDArray[np.float32], settings: ClusterSettings, random_state: int
+    embeddings: NDArray[np.float32], n_clusters: int, settings: ClusterSettings, random_state: int
 ) -> NDArray[np.float32]:
     """Give `radii` (N,) of embeddings (N, D), each by a PCA and KMeans that were fitted without it."""
     fold = np.random.default_rng(random_state).permutation(len(embeddings)) % FOLDS
@@ -214,5 +246,5 @@ def _crossed_radii(
     found = np.empty(len(embeddings), np.float32)
     for each in range(FOLDS):
         own = fold == each
-        found[own] = radii(_fitted(embeddings[~own], quick, random_state)[0], embeddings[own])
+        found[own] = radii(_fitted(embeddings[~own], n_clusters, quick, random_state), embeddings[own])
     return found

@@ -1,7 +1,7 @@
 """PCA and KMeans of more pictures than are held in memory at once.
 
 ```
-a sample of `in_memory` pictures -> cluster.fit_clusterer: exact PCA, restarts, the champion's clusters
+a sample of `in_memory` pictures -> cluster.fit_draft: exact PCA, restarts, the champion's clusters
 all of them, part by part        -> IncrementalPCA with all its components: the same PCA but for rounding
 all of them, in random order     -> MiniBatchKMeans from the sample's centroids, carried into that space
 all of them, part by part        -> counts, distances; `unknown` from held-out pictures, as for few
@@ -19,7 +19,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 
 from model_store.clusterer import Assignment, Clusterer, unit_length
-from training.cluster import ClusterSettings, calibrated, fit_clusterer, radii
+from training.cluster import ClusterSettings, calibrated, fit_clusterer, fit_draft, usual_radii
 from training.room import is_mapped, parts, release, room, take
 
 PART: Final = 8192  # rows in memory at once
@@ -54,16 +54,16 @@ def fit_streamed(
     sample = np.sort(rng.permutation(rows)[: settings.in_memory])
     unseen = take(embeddings, np.sort(rng.permutation(held_out)[: settings.in_memory]))
     labels = None if champion_labels is None else champion_labels[sample]
-    draft = fit_clusterer(take(embeddings, sample), unseen, settings, random_state, labels)
+    sampled = take(embeddings, sample)
+    draft = fit_draft(sampled, settings, random_state, labels)
     basis = _basis(draft, embeddings, rows)
     projections = room((len(rows), len(basis.components)), np.float32, folder)
     for start in range(0, len(rows), PART):
         projections[start : start + PART] = basis.project(take(embeddings, rows[start : start + PART]))
         release(projections)
     fitted = _refined(basis, projections, random_state)
-    return calibrated(
-        fitted, assign_parts(fitted, projections), radii(fitted, unseen), settings.false_alarm_rate
-    )
+    usual = usual_radii(fitted, sampled, unseen, settings, random_state)
+    return calibrated(fitted, assign_parts(fitted, projections), usual, settings.false_alarm_rate)
 
 
 def fit_any(

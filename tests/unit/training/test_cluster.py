@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from producer.errors import TrainingFailed
-from training.cluster import ClusterSettings, carried_over, fit_clusterer
+from training.cluster import ClusterSettings, carried_over, fit_clusterer, radii
 
 D, K = 24, 4
 CENTRES = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0][:K]  # (K, D), orthonormal
@@ -67,6 +67,18 @@ def test_a_few_held_out_pictures_calibrate_nearly_as_well_as_many() -> None:
 
     assert 0.005 < np.mean(alarms) < 0.02
     assert max(alarms) < 0.05  # the farthest of 20 alone: 0.048 in the mean
+
+
+def test_copies_at_the_limit_answer_alike_by_themselves_and_among_others() -> None:
+    rng = np.random.default_rng(0)
+    placeholder = blobs(1, seed=9)[0] + np.float32(0.2) * rng.normal(size=D).astype(np.float32)
+    held_out = np.concatenate([blobs(1164, seed=1), np.tile(placeholder, (36, 1))])
+    clusterer = fit_clusterer(blobs(2000, seed=0), held_out, settings(), random_state=0)
+
+    assert np.ptp(held_out[-36:], axis=0).max() == 0
+    strange = radii(clusterer, placeholder[None]) / clusterer.unknown_distance[0]
+    assert 0.9 < strange[0] < 1 - 1e-4  # they are the limit, with room for rounding
+    assert not unknown(clusterer, held_out[-1:]).any()
 
 
 def test_what_the_components_do_not_see_is_unknown() -> None:

@@ -63,6 +63,19 @@ def test_unknown_is_calibrated_on_pictures_that_were_held_out(mapped: Floats) ->
     assert 0.005 <= far.mean() <= 0.02
 
 
+def test_a_few_held_out_pictures_calibrate_a_large_corpus_too(mapped: Floats) -> None:
+    alarms = []
+    for seed in range(5):
+        few = np.random.default_rng(seed).permutation(HELD_OUT)[:20]
+        streamed = fit_streamed(mapped, ROWS, few, settings(1000), seed)
+        unseen = mapped[HELD_OUT]
+        projections = streamed.project(unseen)
+        residuals = streamed.residuals(unseen, projections)
+        alarms.append(float((streamed.strangeness(streamed.assign(projections), residuals) > 1).mean()))
+
+    assert 0.004 <= np.mean(alarms) <= 0.025  # the farthest of 20 alone: 0.048 in the mean
+
+
 def test_equal_seeds_give_equal_arrays(mapped: Floats) -> None:
     first, again = (fit_streamed(mapped, ROWS, HELD_OUT, settings(1000), 3) for _ in range(2))
 
