@@ -5,6 +5,7 @@
 - 1, 2, 4, 8 real workers whose device sleeps (`serving/stub_worker.py`): two cores show no more otherwise
 - a backlog from 1,000 to 1,000,000 references: bytes in Redis, rates of publishing and taking, and how soon a
   worker that is started before the longest one has done its first message
+- publishing to that broker and to one that is empty, turn about: what a machine does meanwhile both bear
 """
 
 import argparse
@@ -15,17 +16,21 @@ import statistics
 import time
 from typing import Final
 
+from pydantic import SecretStr
+
 from benchmarks.serving.served import Log, Served, served
+from console.stack import Stack
 from producer.broker import BULK, INTERACTIVE, lease_client
 from producer.client import Producer
 from producer.contracts import ClassifyImages, ImageRef
 from producer.leases import DUE, LEASED, Leases
+from producer.settings import BrokerSettings
 
 WORKERS: Final = (1, 2, 4, 8)
 PASS_S, PER_WORKER, PICTURES = 3.0, 12, 4
 BACKLOGS: Final = (1_000, 10_000, 100_000, 1_000_000)
 FIRST: Final = ("ready_s", "first_after_ready_s")
-FULL, TAKEN, AT_ONCE = 256, 100, 128
+FULL, TAKEN, AT_ONCE, TURNS = 256, 100, 128, 20
 STUB: Final = {
     "STUB_S": str(PASS_S),
     "SHOAL_WORKER__THREADS": "2",  # one on the device, one that fetches meanwhile: a message each pass
@@ -91,8 +96,8 @@ def full_message(number: int) -> ClassifyImages:
     return ClassifyImages(lane=BULK, images=tuple(refs))
 
 
-def longer_queues(platform: Served, producer: Producer) -> tuple[list[dict[str, float]], list[float]]:
-    """References taken a second, and bytes of each, as the backlog grows; the rates of publishing."""
+def longer_queues(platform: Served, producer: Producer) -> list[dict[str, float]]:
+    """References taken and published a second, and bytes of each, as the backlog grows."""
     rows: list[dict[str, float]] = []
     rates: list[float] = []
     with contextlib.closing(lease_client(platform.broker)) as client:
@@ -122,7 +127,27 @@ def longer_queues(platform: Served, producer: Producer) -> tuple[list[dict[str, 
             rows.append(row)
             print("  ".join(f"{name} {value:,.10g}" for name, value in row.items()), flush=True)
         leases.close()
-    return rows, rates
+    return rows
+
+
+def full_to_empty(full: Producer) -> dict[str, float]:
+    """Publish to the broker with the backlog and to an empty one, turn about; medians."""
+    rates: dict[str, list[float]] = {"full": [], "empty": []}
+    with Stack() as stack, contextlib.ExitStack() as undo:
+        broker = BrokerSettings(url=SecretStr(stack.broker_url))
+        turns = [("full", full), ("empty", undo.enter_context(Producer(broker)))]
+        client = undo.enter_context(contextlib.closing(lease_client(broker)))
+        for turn in range(TURNS):
+            part = [full_message(2 * 10**6 + turn * AT_ONCE + n) for n in range(AT_ONCE)]
+            for name, producer in turns:
+                rates[name].append(AT_ONCE * FULL / send(producer, part))
+            turns.reverse()  # neither is always the first
+            client.flushdb()
+    of_each = [one / other for one, other in zip(rates["full"], rates["empty"], strict=True)]
+    return {
+        "publish_full_to_empty": round(statistics.median(of_each), 2),
+        **{f"published_per_s_{name}": round(statistics.median(each)) for name, each in rates.items()},
+    }
 
 
 def first_done(platform: Served) -> dict[str, float]:
@@ -153,12 +178,10 @@ def main() -> None:
             found["largest_share"] = max(row["largest_share"] for row in workers)
         if options.part in (None, "backlog"):
             print("backlog")
-            found["backlog"], rates = longer_queues(platform, producer)
-            full = rates[2:]  # after the two short ones
-            end, beginning = statistics.median(full[-10:]), statistics.median(full[:10])
-            found["publish_end_to_beginning"] = round(end / beginning, 2)
-            found |= first_done(platform)
-            print({name: found[name] for name in ("publish_end_to_beginning", *FIRST)})
+            found["backlog"] = longer_queues(platform, producer)
+            more = full_to_empty(producer) | first_done(platform)
+            print(more)
+            found |= more
     if options.json:
         print(json.dumps(found))
 
