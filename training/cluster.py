@@ -199,13 +199,14 @@ def usual_radii(
         clusterer: with its centroids.
         embeddings: (N, D) that it was fitted on, or a sample of them.
         held_out: (M, D) that it was not fitted on.
-        settings, random_state: that it was fitted by.
+        settings: that it was fitted by.
+        random_state: of the division.
     """
     usual = radii(clusterer, held_out)
-    if len(usual) * settings.false_alarm_rate >= LEAST_BEYOND:
-        return usual
-    crossed = _crossed_radii(embeddings, len(clusterer.centroids), settings, random_state)
-    return np.asarray(crossed + (usual.mean() - crossed.mean()), np.float32)
+    if len(usual) * settings.false_alarm_rate < LEAST_BEYOND:
+        crossed = _crossed_radii(embeddings, len(clusterer.centroids), settings, random_state)
+        usual = np.asarray(crossed + (usual.mean() - crossed.mean()), np.float32)
+    return usual
 
 
 def calibrated(
@@ -240,7 +241,7 @@ def calibrated(
 def _crossed_radii(
     embeddings: NDArray[np.float32], n_clusters: int, settings: ClusterSettings, random_state: int
 ) -> NDArray[np.float32]:
-    """Give `radii` (N,) of embeddings (N, D), each by a PCA and KMeans that were fitted without it."""
+    """Give `radii` (N,) of embeddings (N, D), each by a PCA and KMeans fitted without it."""
     fold = np.random.default_rng(random_state).permutation(len(embeddings)) % FOLDS
     quick = settings.model_copy(update={"n_init": 1})
     found = np.empty(len(embeddings), np.float32)
