@@ -25,7 +25,7 @@ from benchmarks.serving.served import Log, Served, served
 from producer.client import Producer
 from producer.contracts import ClassifyImages
 
-IDLE, UNDER_BULK, CAPACITY_OF, RATE_FOR_S = 150, 100, 1500, 10.0
+IDLE, UNDER_BULK, CAPACITY_OF, RATE_FOR_S = 300, 300, 1500, 10.0
 BULK_MESSAGES, PER_MESSAGE = 80, 256
 SHARES: Final = (0.3, 0.6, 0.9)
 MS: Final = 1000.0

@@ -151,6 +151,6 @@ class ProducerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    linger_s: float = Field(0.005, ge=0, description="under load, how long a reference waits for company")
+    linger_s: float = Field(0.02, ge=0, description="under load, how long a reference waits for company")
     max_buffered: int = Field(20_000, gt=0, description="references held in memory before submit blocks")
     timeout_s: float = Field(10.0, gt=0, description="to get a message into Redis, retries included")

@@ -223,9 +223,8 @@ def calibrated(
         usual: `usual_radii` of it.
         false_alarm_rate: share of those that are to be unknown.
     """
-    k = len(draft.centroids)
     quantiles = np.empty_like(draft.distance_quantiles)
-    for index in range(k):
+    for index in range(len(quantiles)):
         own = assignment.distances[assignment.indices == index]
         quantiles[index] = np.quantile(own if len(own) else assignment.distances, QUANTILES)
     # more, by what devices and batches may differ: copies of one picture may lie just there
@@ -233,7 +232,7 @@ def calibrated(
     return replace(
         draft,
         distance_quantiles=quantiles,
-        unknown_distance=np.full(k, threshold, np.float32),
+        unknown_distance=np.full(len(quantiles), threshold, np.float32),
         residual_weight=np.ones((), np.float32),
     )
 

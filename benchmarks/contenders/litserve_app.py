@@ -46,7 +46,7 @@ class Api(litserve.LitAPI):
 
 def pull(port: int) -> None:
     """Keep the server busy."""
-    queue = redis.Redis.from_url(os.environ["BENCH_BROKER"])
+    queue = redis.Redis.from_url(os.environ["BENCH_BROKER"], socket_timeout=None)  # it waits for work
     http = urllib3.PoolManager(
         maxsize=PULLERS, retries=urllib3.Retry(total=None, connect=None, backoff_factor=0.1)
     )

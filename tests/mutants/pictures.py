@@ -36,6 +36,6 @@ REMEDIES = (
         "model_store/predictor.py",
         "            if len(pixels) == 1 or not _out_of_memory(error):",
         "            if True:",
-        ("tests/unit/model_store/test_predictor.py",),
+        ("tests/unit/model_store/test_predictor_devices.py",),
     ),
 )

@@ -44,6 +44,21 @@ def test_a_loaded_bundle_predicts_as_the_model_that_was_packed(tiny_bundle: Tiny
     assert len(bundle.predict(pixels)) == 8
 
 
+def test_a_bundle_of_format_1_serves_by_its_own_rule(tiny_bundle: TinyBundle) -> None:
+    kmeans = safetensors.numpy.load(tiny_bundle[1][KMEANS_FILE])
+    del kmeans["residual_weight"]  # what format 1 does not have
+    limit = 0.5 * float(kmeans["distance_quantiles"].max())
+    kmeans["unknown_distance"] = np.full(len(kmeans["counts"]), limit, np.float32)
+    manifest, files = with_file(tiny_bundle, KMEANS_FILE, safetensors.numpy.save(kmeans))
+    data = manifest.model_copy(update={"format_version": 1}).to_bytes()
+    assert b'"format_version": 1' in data
+
+    prediction = load_bundle(data, files, sha256(data), "cpu").predict(tiny_pixels(60, seed=5))
+
+    np.testing.assert_array_equal(prediction.unknown, prediction.distances[:, 0] > limit)
+    assert 0 < prediction.unknown.sum() < 60
+
+
 def test_exemplars_are_pictures_of_the_corpus(tiny_bundle: TinyBundle) -> None:
     exemplars = exemplars_from_bytes(tiny_bundle[1][EXEMPLARS])
 

@@ -2,16 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from model_store.bundle_files import PROBE_TOLERANCE
-from model_store.clusterer import KMEANS_FILE, PCA_FILE, QUANTILES, Assignment, Clusterer, unit_length
-from model_store.predictor import N_NEAREST, Prediction, Predictor, best_device
-from producer.errors import ConfigurationError
+from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
+from model_store.predictor import N_NEAREST, Prediction, Predictor
 from tests.tiny_model import N_CLUSTERS, TinyModel, tiny_model, tiny_pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,21 +85,6 @@ def test_prediction_equals_a_float64_reference(
     assert prediction.typicality.max() - prediction.typicality.min() > 0.8
 
 
-def test_a_model_of_format_1_knows_no_residual(model: TinyModel, pixels: NDArray[np.uint8]) -> None:
-    """Its files have no `residual_weight`; it goes on as it was calibrated."""
-    older = replace(model.clusterer, residual_weight=np.zeros((), np.float32))
-    files = older.to_files()
-    arrays = load(files[KMEANS_FILE])
-    del arrays["residual_weight"]
-    reread = Clusterer.from_files(files[PCA_FILE], save(arrays))
-
-    prediction = Predictor(model.encoder, reread, "cpu")(pixels)
-
-    far = prediction.distances[:, 0] > reread.unknown_distance[prediction.nearest[:, 0]]
-    np.testing.assert_array_equal(prediction.unknown, far)
-    assert prediction.unknown.sum() < Predictor(model.encoder, model.clusterer, "cpu")(pixels).unknown.sum()
-
-
 def test_prediction_equals_the_clusterer_in_numpy(
     model: TinyModel, predictor: Predictor, pixels: NDArray[np.uint8]
 ) -> None:
@@ -168,38 +149,6 @@ def test_neighbours_in_a_batch_do_not_matter(predictor: Predictor, pixels: NDArr
     np.testing.assert_array_equal(among_others.nearest, alone.nearest)
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("you can't allocate memory")]
-)
-def test_a_batch_that_does_not_fit_the_device_is_done_in_parts(
-    predictor: Predictor, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    whole, predict, sizes = predictor(pixels), predictor._predict, []
-
-    def small(part: torch.Tensor) -> torch.Tensor:
-        if len(part) > 3:
-            raise error
-        sizes.append(len(part))
-        return predict(part)
-
-    monkeypatch.setattr(predictor, "_predict", small)
-    parts = predictor(pixels)
-    assert sum(sizes) == len(pixels)
-    assert (parts.nearest == whole.nearest).all()
-    np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-5)
-
-
-def test_any_other_error_of_the_device_is_told(
-    predictor: Predictor, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("device-side assert triggered")
-
-    monkeypatch.setattr(predictor, "_predict", broken)
-    with pytest.raises(RuntimeError, match="assert"):
-        predictor(pixels)
-
-
 def test_the_nearest_come_sorted_and_at_most_four(predictor: Predictor, pixels: NDArray[np.uint8]) -> None:
     prediction = predictor(pixels)
 
@@ -249,31 +198,3 @@ def test_pictures_and_model_are_left_as_they_were(
     np.testing.assert_array_equal(given, pixels)
     np.testing.assert_array_equal(model.clusterer.centroids, centroids)
     np.testing.assert_array_equal(first.distances, second.distances)  # batch norm has learnt nothing
-
-
-def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert best_device() == "cuda"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert best_device() == "cpu"
-    assert best_device("cpu") == "cpu"
-
-
-def test_a_cuda_device_that_is_not_there_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigurationError, match="set it to 'auto' or 'cpu'"):
-        best_device("cuda:1")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_agrees_with_the_cpu_within_the_probes_tolerance(pixels: NDArray[np.uint8]) -> None:
-    on_cpu, on_cuda = tiny_model(n_clusters=6), tiny_model(n_clusters=6)
-
-    expected = Predictor(on_cpu.encoder, on_cpu.clusterer, "cpu")(pixels)
-    prediction = Predictor(on_cuda.encoder, on_cuda.clusterer, "cuda")(pixels)
-
-    np.testing.assert_allclose(prediction.projections, expected.projections, atol=PROBE_TOLERANCE)
-    np.testing.assert_allclose(prediction.distances, expected.distances, atol=PROBE_TOLERANCE)
-    clear = expected.distances[:, 1] - expected.distances[:, 0] > 2 * PROBE_TOLERANCE
-    np.testing.assert_array_equal(prediction.nearest[clear, 0], expected.nearest[clear, 0])
