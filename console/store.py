@@ -43,7 +43,8 @@ def connection(settings: ProcessSettings | None = None) -> Iterator[Connection]:
     """Open the store that the settings name.
 
     Raises:
-        ConfigurationError: a setting is wrong, or there are no credentials.
+        ConfigurationError: a setting is wrong.
+        NotReady: there are no credentials.
     """
     known = settings or load_settings(ProcessSettings)
     store = S3Store(known.store.bucket, known.store)

@@ -40,8 +40,9 @@ class Supervisor:
     """Keeps its children running, with one log of all their output.
 
     A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for a minute), and
-    the log says so. One that ends with status 78 found a setting wrong and would end so again: it stays down,
-    and `run` stops all. No child outlives this process, however it ends.
+    the log says so. One that ends with status 78 before it ever lived for a minute found a setting wrong
+    and would end so again: it stays down, and `run` stops all. Later a 78 may pass, as when keys are
+    exchanged, and is like any other end. No child outlives this process, however it ends.
 
     Args:
         children: started in this order, stopped in the reverse one.
@@ -59,17 +60,16 @@ class Supervisor:
             _Kept(child, log, COLOURS[i % len(COLOURS)], self._ends.put) for i, child in enumerate(children)
         ]
         self._stop_timeout_s = stop_timeout_s
-        self._stopping = False
+        self._asked_to_stop = False
 
     def run(self) -> int:
         """Run in the foreground until SIGINT or SIGTERM, then stop all. A second signal kills at once.
 
         Returns:
-            The exit status: 0 after a signal, 78 after a child that found a setting wrong.
+            The exit status: 0 after a signal, 78 after a child that found a setting wrong from the start.
         """
         with self._signals(), self:
             misled = self._ends.get()
-            self._stopping = True
         if misled is None:
             return os.EX_OK
         misled.say_why()
@@ -107,9 +107,10 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stopping:
+        if self._asked_to_stop:
             for kept in self._kept:
                 kept.kill()
+        self._asked_to_stop = True
         self._ends.put(None)
 
 
@@ -171,18 +172,19 @@ class _Kept:
         self._say(f"all has stopped: {self._last_line}")
 
     def _keep(self) -> None:
-        failures = 0
+        failures, was_well = 0, False
         while not self._stopping.is_set():
             started = time.monotonic()
             ending, status = self._run_once()
             if self._stopping.is_set():
                 self._say(f"stopped ({ending})")
                 return
-            if status == os.EX_CONFIG:
+            if time.monotonic() - started > HEALTHY_S:
+                failures, was_well = 0, True
+            if status == os.EX_CONFIG and not was_well:
                 self._say(f"{ending}: starting it again would not help")
                 self._on_wrong_setting(self)
                 return
-            failures = 0 if time.monotonic() - started > HEALTHY_S else failures
             delay_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
             failures += 1
             self._say(f"{ending}; starting it again in {delay_s:g} s")

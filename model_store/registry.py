@@ -87,13 +87,21 @@ class Registry:
         heed_erasures(self._store, self.collection, manifest.version, files.get(REFERENCE))
         return Target(version=manifest.version, sha256=sha256(data))
 
-    def sign(self, version: str, signer: Signer) -> None:
+    def sign(self, version: str, signer: Signer, promoted_as: str | None = None) -> None:
         """Sign a version that was published without a signature, or with another key's.
+
+        Args:
+            version: published earlier.
+            signer: whose key signs.
+            promoted_as: the sha256 of its manifest, where an alias named it.
 
         Raises:
             ObjectNotFound: no such version; says which there are.
+            BundleInvalid: its manifest has another sha256.
         """
         data = self._manifest_bytes(version)
+        if promoted_as not in (None, sha256(data)):
+            raise BundleInvalid(f"{MANIFEST} of version {version} is not the one that was promoted")
         self._store.put(self._layout.model(version, SIGNATURE), signer.sign(data))
 
     def versions(self) -> Iterator[Manifest]:

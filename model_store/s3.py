@@ -65,7 +65,7 @@ class S3Store:
             right_of_way: that the requests of `get_many` and `put_many` pass, where there are several.
 
         Raises:
-            ConfigurationError: there are no credentials.
+            NotReady: there are no credentials.
         """
         self.bucket = bucket
         self._client = s3_client(settings)

@@ -11,7 +11,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as FastStore
 
 from model_store.settings import StoreSettings
-from producer.errors import ConfigurationError
+from producer.errors import NotReady
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -55,11 +55,11 @@ def fast_store(bucket: str, settings: StoreSettings) -> FastStore:
     """Make obstore's client of one bucket.
 
     Raises:
-        ConfigurationError: there are no credentials.
+        NotReady: there are no credentials.
     """
     session = _session(settings)
     if session.get_credentials() is None:
-        raise ConfigurationError(
+        raise NotReady(  # not for good: the metadata service that gives them may be slow
             "no servers: no embedded stack runs in this folder (start one with "
             "`shoal up`), and neither SHOAL_STORE__CREDENTIALS_FILE nor SHOAL_STORE__ACCESS_KEY and "
             "SHOAL_STORE__SECRET_KEY nor one of AWS's own sources is set"

@@ -7,7 +7,7 @@ ShoalError
 │   ├── QueueFull            the lane is past its depth limit
 │   ├── StoreUnavailable     the object store does not answer, or answers 5xx, or nonsense
 │   │   └── StoreBusy            it asks for fewer requests
-│   ├── NotReady             a server or a bucket did not answer in the time that a start has
+│   ├── NotReady             a start found no server, bucket or credentials in its time, or a port taken
 │   └── NoChampion           the collection has no promoted model yet
 └── PermanentError      record it; trying again changes nothing
     ├── ConfigurationError   a setting is missing or wrong; the message says which
@@ -51,7 +51,7 @@ class StoreBusy(StoreUnavailable):
 
 
 class NotReady(TransientError):
-    """A server or a bucket that a process needs did not answer in the time that its start has."""
+    """What a start needs was not there in its time: a server, a bucket, credentials, or a port of its own."""
 
 
 class NoChampion(TransientError):

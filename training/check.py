@@ -10,6 +10,7 @@ Any number of checks at once is harmless. One runs at a time in a process, since
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -140,11 +141,15 @@ class Check:
         if done.days:
             log.info("ledger compacted", collection=self._collection, days=done.days, parts=done.parts)
         runs = list(self._runs.all())
-        remove_leftovers(self._store, self._collection, {run.slot for run in runs if run.state != "running"})
+        ended = {run.slot for run in runs if run.state != "running"}
         going_on = {run.version for run in runs if run.state == "running" and run.version}
+        store, name, before = self._store, self._collection, datetime.now(UTC) - UNFINISHED
+        self._remove("what ended runs left", lambda: remove_leftovers(store, name, ended))
+        self._remove("unfinished versions", lambda: remove_unfinished(store, name, before, going_on))
+
+    def _remove(self, what: str, remove: Callable[[], object]) -> None:
+        """Remove, or say that it stays: it does no harm, and the next hour comes."""
         try:
-            remove_unfinished(self._store, self._collection, datetime.now(UTC) - UNFINISHED, going_on)
-        except AccessDenied as error:
-            log.warning(
-                "files of versions never finished stay", collection=self._collection, reason=str(error)
-            )
+            remove()
+        except (AccessDenied, TransientError) as error:
+            log.warning("not removed for now", collection=self._collection, what=what, reason=str(error))

@@ -4,6 +4,7 @@ So the figures outlive the process, and all trainers of a collection tell the sa
 them; a test keeps that page and this file alike.
 """
 
+import errno
 import threading
 import time
 from collections import Counter as Tally
@@ -18,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from model_store.object_store import ObjectStore
 from model_store.registry import Registry
-from producer.errors import ConfigurationError, ShoalError
+from producer.errors import ConfigurationError, NotReady, ShoalError
 from training.drift import Alarm, DriftSettings
 from training.drift_window import DriftWatch
 from training.run_record import RunRecord
@@ -141,6 +142,7 @@ class MetricsEndpoint:
         """Answer from now on.
 
         Raises:
+            NotReady: another process still has the port.
             ConfigurationError: the address cannot be had.
         """
         registry = CollectorRegistry()
@@ -148,7 +150,8 @@ class MetricsEndpoint:
         try:
             self._server, self._thread = start_http_server(port, host, registry)
         except OSError as error:
-            raise ConfigurationError(
+            refusal = NotReady if error.errno == errno.EADDRINUSE else ConfigurationError
+            raise refusal(
                 f"no metrics at {host}:{port}: {error}. Correct SHOAL_TRAINING__METRICS_PORT or _HOST"
             ) from error
         self.url = f"http://{host}:{self._server.server_port}/metrics"

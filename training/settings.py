@@ -39,7 +39,7 @@ class TrainingSettings(TrainSettings):
     )
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are left out")
     workdir: Path | None = Field(
-        None, description="for decoded pictures while training; default: the system's"
+        None, description="a disk of this host, for decoded pictures while training; default: the system's"
     )
     signing_key_file: Path | None = Field(
         None,

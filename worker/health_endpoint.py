@@ -3,6 +3,7 @@
 `/metrics` in Prometheus's text format.
 """
 
+import errno
 import json
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from producer.errors import ConfigurationError
+from producer.errors import ConfigurationError, NotReady
 from worker.health import Health
 
 ASKER_S: Final = 5.0  # to send its request
@@ -25,6 +26,7 @@ class HealthEndpoint:
         """Answer from now on.
 
         Raises:
+            NotReady: another process still has the port.
             ConfigurationError: the address cannot be had.
         """
         answers = {"/healthz": health.alive, "/readyz": health.ready}
@@ -59,7 +61,8 @@ class HealthEndpoint:
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
         except OSError as error:
-            raise ConfigurationError(
+            refusal = NotReady if error.errno == errno.EADDRINUSE else ConfigurationError
+            raise refusal(
                 f"no health endpoint at {host}:{port}: {error}. Correct SHOAL_WORKER__HEALTH_PORT or _HOST"
             ) from error
         self._server.daemon_threads = True

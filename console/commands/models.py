@@ -174,7 +174,10 @@ def sign(
     collection: Collection = "default",
     key_file: Annotated[Path | None, typer.Option(help="default: SHOAL_TRAINING__SIGNING_KEY_FILE")] = None,
 ) -> None:
-    """Sign a version that was published without a signature, or with a key that is to go."""
+    """Sign a version that was published without a signature, or with a key that is to go.
+
+    By an alias only the very manifest that the alias was set to is signed.
+    """
     from training.settings import Settings  # noqa: PLC0415 - scikit-learn with it, which no other command needs
 
     settings = load_settings(Settings)
@@ -185,7 +188,8 @@ def sign(
         registry = conn.registry(collection)
         alias = aliased(registry, version)  # no more is read: keys are pinned, and it may lack the signature
         version = alias.version if alias else version
-        registry.sign(version, signer)
+        err.print(f"signing {version}", highlight=False)
+        registry.sign(version, signer, alias.sha256 if alias else None)
     err.print(f"{version} is signed", highlight=False)
 
 

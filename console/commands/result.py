@@ -14,6 +14,7 @@ from model_store.latest import Latest
 from model_store.shown_result import shown
 from producer.broker import broker_errors, lane_depths, redis_client
 from producer.contracts import Result
+from producer.errors import ShoalError
 from producer.leases import LEASED
 from producer.settings import BrokerSettings
 
@@ -38,31 +39,37 @@ def result(
         names = ClusterNames(conn.store, collection).read()  # of now, whatever they were then
         stored = Latest(conn.store, collection).get_many(image_ids, [job] if job else None)
         found = {image_id: shown(answer, names) for image_id, answer in stored.items()}
+        _print([found[image_id] for image_id in image_ids if image_id in found], as_json)
         missing = _missing(conn, collection, job, [name for name in image_ids if name not in found])
-    answers = [found[image_id] for image_id in image_ids if image_id in found]
-    if as_json:
-        for answer in answers:
-            print_json(answer.model_dump(mode="json"))
-    elif answers:
-        table(
-            "results",
-            COLUMNS,
-            map_rows(answers),
-        )
     for reason, pictures in missing.items():
         err.print(f"no result of {', '.join(pictures)}: {reason}", highlight=False, soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
 
+def _print(answers: list[Result], as_json: bool) -> None:
+    if as_json:
+        for answer in answers:
+            print_json(answer.model_dump(mode="json"))
+    elif answers:
+        table("results", COLUMNS, map_rows(answers))
+
+
 def _missing(
     conn: Connection, collection: str, job: str | None, image_ids: list[str]
 ) -> dict[str, list[str]]:
-    """Give the pictures without a result by the reason why."""
+    """Give the pictures without a result by the reason why, or why that is not known."""
+    if not image_ids:
+        return {}
     if job is not None:
-        return {f"the job {job} has no row of it": image_ids} if image_ids else {}
+        return {f"the job {job} has no row of it": image_ids}
     found = defaultdict(list)
-    why = reasons(conn.store, conn.registry(collection), image_ids, lambda: _waiting(conn.settings.broker))
+    try:
+        why = reasons(
+            conn.store, conn.registry(collection), image_ids, lambda: _waiting(conn.settings.broker)
+        )
+    except ShoalError as error:
+        return {f"why is not known: {error}": image_ids}
     for image_id in image_ids:
         found[why[image_id]].append(image_id)
     return found

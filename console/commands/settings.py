@@ -14,7 +14,9 @@ HEAD = """# Settings
 
 Environment variables; two underscores go one level down. `shoal up` writes those of its servers to
 `.shoal/stack.env`, which other commands in the same folder read; the environment wins. Lists are JSON.
-A name that is none of these is refused by every command, worker and trainer, with the nearest right one.
+A name that is none of these is refused, with the nearest right one, by every `shoal` command but
+`shoal settings`. A worker that Celery starts (`celery -A worker.app`) leaves the section of the trainer
+unread, and a trainer that of the worker.
 
 | variable | default | is |
 |---|---|---|

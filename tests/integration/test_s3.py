@@ -24,7 +24,7 @@ from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
 from producer.errors import (
     AccessDenied,
-    ConfigurationError,
+    NotReady,
     ObjectNotFound,
     ShoalError,
     StoreUnavailable,
@@ -228,7 +228,7 @@ def test_no_credentials_anywhere_says_which_settings_to_set(monkeypatch: pytest.
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
-    with pytest.raises(ConfigurationError, match="SHOAL_STORE__CREDENTIALS_FILE"):
+    with pytest.raises(NotReady, match="SHOAL_STORE__CREDENTIALS_FILE"):
         S3Store("bucket", StoreSettings(endpoint="http://127.0.0.1:1"))
 
 

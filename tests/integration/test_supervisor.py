@@ -94,6 +94,50 @@ def test_a_child_that_finds_a_setting_wrong_ends_all_and_its_reason_is_said_last
     assert done.stdout.splitlines()[-1] == "misled | all has stopped: shoal misled: SHOAL_X is wrong"
 
 
+def test_a_child_that_was_well_once_is_started_again_whatever_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "HEALTHY_S", 0.5)
+    log, was_well = Log(), tmp_path / "was-well"
+    code = (
+        f"import os, time; print('hello'); was_well = {str(was_well)!r}\n"
+        "if os.path.exists(was_well): raise SystemExit(78)\n"
+        "open(was_well, 'w').close(); time.sleep(1)"
+    )
+
+    with Supervisor([python("worker", code)], out=log):
+        log.wait_for("hello", count=3)
+
+    assert "worker | ended with status 78; starting it again in" in log.getvalue()
+
+
+def test_the_first_ctrl_c_while_all_stop_after_a_wrong_setting_kills_nobody(tmp_path: Path) -> None:
+    ready = str(tmp_path / "ready")
+    misled = f"import os, time\nwhile not os.path.exists({ready!r}): time.sleep(0.02)\nraise SystemExit(78)"
+    slow = (
+        "import signal, time\n"
+        "def end(*_): print('ending'); time.sleep(2); print('ended in order'); raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        f"open({ready!r}, 'w').close(); time.sleep(60)"
+    )
+    program = (
+        "import sys; from console.supervisor import Child, Supervisor\n"
+        f"misled, slow = ([sys.executable, '-S', '-c', code] for code in ({misled!r}, {slow!r}))\n"
+        "sys.exit(Supervisor([Child('misled', misled), Child('slow', slow)]).run())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        while "slow   | ending" not in (line := parent.stdout.readline()):
+            assert line, "it ended too early"
+        parent.send_signal(signal.SIGINT)
+        rest = parent.stdout.read()
+
+    assert "slow   | ended in order" in rest
+    assert parent.returncode == 78
+
+
 def test_a_child_whose_servers_are_away_is_started_again() -> None:
     log = Log()
 

@@ -146,7 +146,7 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
     [
         (("train", "nowhere", "--out", "x"), "nowhere"),
         (("evaluate", "--images", "x", "--labels", "y", "--bundle", "."), "no manifest.json"),
-        (("submit", "nowhere"), "nowhere"),
+        (("submit", "nowhere"), "no file or folder nowhere"),
         (("demo", "--images", "nowhere"), "no folder nowhere"),
         (("train", "pictures", "--collection", "bad/name", "--out", "x"), "no name for a collection"),
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),
@@ -163,6 +163,8 @@ def test_a_mistake_is_one_line_that_says_what_is_wrong(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(pictures.parent)
+    for name in ("ACCESS_KEY", "SECRET_KEY"):  # no mistake gets as far as their use
+        monkeypatch.setenv(f"SHOAL_STORE__{name}", "x")
     monkeypatch.setattr(sys, "argv", ["shoal", *arguments])  # in this process: starting one takes seconds
     with pytest.raises(SystemExit) as caught:
         main()

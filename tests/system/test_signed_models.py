@@ -89,6 +89,17 @@ def test_people_cannot_promote_what_is_not_signed(platform: Platform, keys: dict
     assert Registry(platform.store, platform.collection).current().sha256 == sha256(data)
 
 
+def test_signing_by_an_alias_names_the_version_and_refuses_what_was_exchanged_since(
+    platform: Platform, keys: dict[str, str]
+) -> None:
+    version = platform.promote_tiny_model()
+    manifest = Layout(platform.collection).model(version, MANIFEST)
+    platform.store.put(manifest, platform.store.get(manifest).data + b"\n")
+
+    with pytest.raises(AssertionError, match=rf"(?s)signing {version}\n.*is not the one that was promoted"):
+        shoal(platform, "models", "sign", "champion", "--collection", platform.collection, **keys)
+
+
 def test_a_key_file_is_never_overwritten(platform: Platform, keys: dict[str, str]) -> None:
     before = (platform.workdir / "key.pem").read_bytes()
     with pytest.raises(AssertionError, match=r"no key can be written to key\.pem: File exists"):

@@ -169,3 +169,19 @@ def test_the_signature_is_there_before_the_manifest(signed: Registry, tiny_bundl
 
     assert written[-1] == MANIFEST
     assert SIGNATURE in written
+
+
+def test_what_was_exchanged_after_an_alias_named_it_is_not_signed_by_that_alias(
+    store: MemoryStore, signed: Registry, tiny_bundle: TinyBundle
+) -> None:
+    unsigned = Registry(store, "default")
+    promoted = unsigned.publish(*named(tiny_bundle, "v1"))
+    forged = overwrite(store, *named(make_tiny_bundle(seed=1), "v1"), "v1")
+
+    with pytest.raises(BundleInvalid, match=r"manifest\.json of version v1 is not the one that was promoted"):
+        signed.sign("v1", KEY, promoted.sha256)
+    with pytest.raises(ObjectNotFound):
+        store.get(LAYOUT.model("v1", SIGNATURE))
+
+    signed.sign("v1", KEY, forged.sha256)
+    assert signed.manifest("v1")

@@ -9,7 +9,7 @@ from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
-from producer.errors import AccessDenied
+from producer.errors import AccessDenied, ShoalError, StoreUnavailable
 from tests.tiny_model import TinyBundle
 from tests.unit.training.checked import NOW, Recorded, check
 from training import check as check_module
@@ -61,19 +61,25 @@ def test_finished_days_are_compacted_and_counted_once(
     assert sum(len(table) for table in Ledger(store, "default").tables(["image_id"])) == 27
 
 
-def test_a_role_that_may_not_remove_models_compacts_all_the_same(
-    store: MemoryStore, classified: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [AccessDenied("the policies are of yesterday"), StoreUnavailable("away")])
+def test_what_cannot_be_removed_holds_up_nothing_else(
+    store: MemoryStore,
+    classified: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: ShoalError,
 ) -> None:
-    def denied(*_: object) -> None:
-        raise AccessDenied("the policies are of yesterday")
+    tried: list[str] = []
 
-    monkeypatch.setattr(check_module, "remove_unfinished", denied)
-    classified("a", 9, days_ago=3)
+    def fails(name: str) -> None:
+        tried.append(name)
+        raise error
 
-    check(store, Recorded(store)).run()
+    for name in ("remove_leftovers", "remove_unfinished"):
+        monkeypatch.setattr(check_module, name, lambda *_, name=name: fails(name))
+    classified("new", 30)
 
-    names = [info.key.rpartition("/")[2] for info in store.list(Layout("default").ledger())]
-    assert names == ["day-00000001.parquet"]
+    assert check(store, Recorded(store)).run() is not None
+    assert tried == ["remove_leftovers", "remove_unfinished"]
 
 
 def test_after_a_run_begun_by_a_clock_that_was_ahead_new_pictures_start_runs_again(
