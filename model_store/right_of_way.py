@@ -45,7 +45,7 @@ class RightOfWay:
         """Be inside, as soon as that is allowed."""
         with self._changed:
             while self._inside >= self._few and not self._open():
-                self._changed.wait(LINGER_S)
+                self._changed.wait(LINGER_S if self._urgent else self._quiet_from - time.monotonic())
             self._inside += 1
         try:
             yield

@@ -192,8 +192,8 @@ def usual_radii(
 ) -> NDArray[np.float32]:
     """Give radii as new pictures have them: those of `held_out`, if these are enough.
 
-    If not, they say only how much farther out new pictures lie in the mean; how radii spread is that of the
-    pictures that were learnt from, each seen by a PCA and KMeans of the others.
+    If not, they say only how much farther out new pictures lie in the mean, if they do; how radii spread is
+    that of the pictures that were learnt from, each seen by a PCA and KMeans of the others.
 
     Args:
         clusterer: with its centroids.
@@ -205,7 +205,7 @@ def usual_radii(
     usual = radii(clusterer, held_out)
     if len(usual) * settings.false_alarm_rate < LEAST_BEYOND:
         crossed = _crossed_radii(embeddings, len(clusterer.centroids), settings, random_state)
-        usual = np.asarray(crossed + (usual.mean() - crossed.mean()), np.float32)
+        usual = crossed + max(np.float32(0), usual.mean() - crossed.mean())
     return usual
 
 

@@ -26,7 +26,7 @@ from worker.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 PREDICT_TIMEOUT_S: Final = 120.0
-SINGLE: Final = 4  # pictures: a message of so few is of somebody who waits for them
+FEW: Final = 16  # pictures: a message of so few is of somebody who waits, and of others who came meanwhile
 COPIES: Final = 2  # of a decoded picture: as it came, and among those of its message
 
 
@@ -70,7 +70,7 @@ class Classifier:
         taken_at = datetime.now(UTC)
         # a renewal by a model that is no longer the champion would be no renewal
         model = self.models.get(message.collection, self._settings.model_wait_s, latest=message.reclassify)
-        urgent = message.lane != BULK and len(message.images) <= SINGLE
+        urgent = message.lane != BULK and len(message.images) <= FEW
         way = self._right_of_way.urgent() if urgent else contextlib.nullcontext()
         with self._metrics.in_hand(len(message.images)), way:
             return self._classify(message, attempt, model, taken_at, urgent=urgent)

@@ -12,6 +12,7 @@ urgent goes first, and does not wait for others in its own batch.
 import math
 import os
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from worker.pipeline import Failed
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 16
+BULK_WAITS_S: Final = 1.0  # then it has every second batch, whatever is urgent
 MAX_BATCH_BYTES: Final = 1 << 20  # a single larger file is a batch of its own
 BASE_BYTES: Final = 256 << 20  # the interpreter takes 80 MB; a batch, once more for what is kept of it
 BYTES_PER_PIXEL: Final = 32  # most measured, over all formats: 20
@@ -43,6 +45,7 @@ class _Job:
     data: bytes
     preprocess: Preprocess
     answer: "Future[Decoded]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Decoders:
@@ -64,6 +67,7 @@ class Decoders:
         self._changed = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._urgent: deque[_Job] = deque()
+        self._was_urgent = False  # the last batch
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"decode-{i}", daemon=True) for i in range(self.count)
@@ -104,7 +108,9 @@ class Decoders:
         """Take this process's share of what waits; empty when closed."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
-            queue = self._urgent or self._queue
+            late = self._queue and time.monotonic() - self._queue[0].since > BULK_WAITS_S
+            queue = self._queue if late and self._was_urgent else self._urgent or self._queue
+            self._was_urgent = queue is self._urgent
             share = min(MAX_BATCH, math.ceil(len(queue) / self.count))
             batch: list[_Job] = []
             room = MAX_BATCH_BYTES

@@ -197,8 +197,8 @@ REMEDIES = (
     Mutant(
         "single uploads wait for bulk to be decoded",
         "worker/decoders.py",
-        "queue = self._urgent or self._queue",
-        "queue = self._queue or self._urgent",
+        "else self._urgent or self._queue",
+        "else self._queue or self._urgent",
         ("tests/unit/worker/test_reader.py",),
     ),
     Mutant(

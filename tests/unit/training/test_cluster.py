@@ -81,6 +81,16 @@ def test_copies_at_the_limit_answer_alike_by_themselves_and_among_others() -> No
     assert not unknown(clusterer, held_out[-1:]).any()
 
 
+def test_near_copies_and_two_outliers_do_not_make_everything_unknown() -> None:
+    rng = np.random.default_rng(0)
+    copies = np.asarray(CENTRES[0] + 1e-4 * rng.normal(size=(240, D)), np.float32)
+    learnt = np.concatenate([copies[:238], blobs(2, seed=1, noise=0.5)])
+
+    clusterer = fit_clusterer(learnt, copies[:24], settings(n_clusters=1), random_state=0)
+
+    assert not unknown(clusterer, copies).any()
+
+
 def test_what_the_components_do_not_see_is_unknown() -> None:
     clusterer = fit_clusterer(
         blobs(1000, seed=0), blobs(1000, seed=1), settings(n_components=K - 1), random_state=0

@@ -69,6 +69,26 @@ def test_another_process_gives_what_this_one_would(decoders: Decoders) -> None:
         assert (there.width, there.height, there.format) == (here.width, here.height, here.format)
 
 
+def test_what_is_not_urgent_has_every_second_batch_once_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Decoders, "_run", lambda _: None)  # batches are taken here
+    monkeypatch.setattr("worker.decoders.BULK_WAITS_S", 0.0)
+    pool = Decoders(UNGUARDED, 1, cpu_s=0.3, memory_bytes=MEMORY_BYTES)
+    for nth in range(60):
+        pool.submit(SOUND, PREPROCESS, urgent=nth >= 20)
+
+    bulk = set(pool._queue)
+    batches = [pool._take() for _ in range(5)]
+
+    pool.close()
+    assert [("bulk" if set(batch) <= bulk else "urgent", len(batch)) for batch in batches] == [
+        ("urgent", 16),
+        ("bulk", 16),
+        ("urgent", 16),
+        ("bulk", 4),
+        ("urgent", 8),
+    ]
+
+
 def test_a_picture_that_kills_its_process_fails_alone(decoders: Decoders) -> None:
     files = [SOUND] * 40
     files[11] = files[30] = BOMB
