@@ -31,7 +31,7 @@ class Shoal:
             with pytest.raises(SystemExit) as ended:
                 main()
         printed = self._capsys.readouterr()
-        assert (ended.value.code or 0) == status, printed.err
+        assert (ended.value.code or 0) == status, printed.err + printed.out
         return printed.out if status == 0 else printed.out + " ".join(printed.err.split())
 
     def json(self, *arguments: str, status: int = 0) -> Any:

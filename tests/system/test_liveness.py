@@ -120,7 +120,11 @@ def test_what_outlasts_the_drain_is_given_back_and_only_what_hangs_is_a_failure(
 
 def test_check_tells_the_health_of_this_hosts_workers(platform: Platform, shoal: Shoal) -> None:
     assert "FAILED worker: none runs on" in shoal("worker", "--check", status=1)
-    with platform.running("worker", "worker ready"):
+    with (
+        platform.running("worker", "worker ready"),
+        contextlib.closing(redis_client(platform.broker)) as client,
+    ):
+        wait_until(lambda: bool(workers(client, platform.broker)), 60, "it tells of itself a moment later")
         said = shoal("worker", "--check")
         assert "ok     model loaded: none yet" in said
         version = platform.promote_tiny_model()
