@@ -70,10 +70,10 @@ def kill_at(point: str, nth: int) -> None:
 
 
 def poison(digest: str) -> None:
-    def around(original: Callable[..., Any], decoders: Decoders, data: bytes, *args: Any) -> Any:
+    def around(original: Callable[..., Any], decoders: Decoders, data: bytes, *args: Any, **more: Any) -> Any:
         if hashlib.sha256(data).hexdigest() == digest:
             die()  # the worker itself, not the process that decodes for it
-        return original(decoders, data, *args)
+        return original(decoders, data, *args, **more)
 
     wrap(Decoders, "submit", around)
 
