@@ -7,7 +7,6 @@ short. What is urgent goes first, and does not wait for others in its own pass.
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ import structlog
 from numpy.typing import NDArray
 
 from model_store.predictor import Prediction
+from worker.two_lines import TwoLines
 
 log = structlog.get_logger(__name__)
 
-BULK_WAITS_S: Final = 1.0  # then it has every second pass, whatever is urgent
 LONGEST_PASS_S: Final = 0.1  # about, at the pace of the last one: what is urgent waits for the pass under way
 PACE_FROM: Final = 64  # pictures: a smaller pass tells little of the pace of a large one
 
@@ -56,9 +55,7 @@ class Batcher:
         self._max_batch = max_batch
         self._on_pass = on_pass
         self._changed = threading.Condition()
-        self._queue: deque[_Request] = deque()
-        self._urgent: deque[_Request] = deque()
-        self._was_urgent = False  # the last pass
+        self._lines: TwoLines[_Request] = TwoLines()
         self._pictures_per_s = float("inf")
         self._closed = False
         self.busy_since: float | None = None  # at the pass under way, on the monotonic clock
@@ -75,7 +72,7 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            (self._urgent if urgent else self._queue).append(request)
+            self._lines.join(request, urgent=urgent)
             self._changed.notify()
         return request.answer
 
@@ -130,10 +127,8 @@ class Batcher:
     def _take(self) -> list[_Request]:
         """Take what is queued for the first model in line, up to the largest batch; empty when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
-            late = self._queue and time.monotonic() - self._queue[0].since > BULK_WAITS_S
-            queue = self._queue if late and self._was_urgent else self._urgent or self._queue
-            self._was_urgent = queue is self._urgent
+            self._changed.wait_for(lambda: bool(self._lines) or self._closed)
+            queue = self._lines.next_line()
             batch: list[_Request] = []
             room = self._room()
             while queue and (not batch or queue[0].model is batch[0].model):

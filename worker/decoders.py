@@ -13,7 +13,6 @@ import math
 import os
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,11 +24,11 @@ from model_store.preprocess import Preprocess
 from worker.decode_wire import DecoderOptions
 from worker.decoder_process import NO_MEMORY, Decoded, DecoderDied, DecoderProcess, DecoderUnavailable
 from worker.pipeline import Failed
+from worker.two_lines import TwoLines
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 16
-BULK_WAITS_S: Final = 1.0  # then it has every second batch, whatever is urgent
 MAX_BATCH_BYTES: Final = 1 << 20  # a single larger file is a batch of its own
 BASE_BYTES: Final = 256 << 20  # the interpreter takes 80 MB; a batch, once more for what is kept of it
 BYTES_PER_PIXEL: Final = 32  # most measured, over all formats: 20
@@ -65,9 +64,7 @@ class Decoders:
         self.count = processes or os.cpu_count() or 1
         self._options = DecoderOptions(limits=limits, cpu_s=cpu_s, memory_bytes=memory_bytes)
         self._changed = threading.Condition()
-        self._queue: deque[_Job] = deque()
-        self._urgent: deque[_Job] = deque()
-        self._was_urgent = False  # the last batch
+        self._lines: TwoLines[_Job] = TwoLines()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"decode-{i}", daemon=True) for i in range(self.count)
@@ -81,7 +78,7 @@ class Decoders:
         with self._changed:
             if self._closed:
                 raise RuntimeError("the decoders are closed")
-            (self._urgent if urgent else self._queue).append(job)
+            self._lines.join(job, urgent=urgent)
             self._changed.notify()
         return job.answer
 
@@ -89,7 +86,7 @@ class Decoders:
         """Finish the batches in hand, cancel what waits, end the processes."""
         with self._changed:
             self._closed = True
-            for queue in (self._urgent, self._queue):
+            for queue in (self._lines.urgent, self._lines.bulk):
                 while queue:
                     queue.popleft().answer.cancel()
             self._changed.notify_all()
@@ -107,10 +104,8 @@ class Decoders:
     def _take(self) -> list[_Job]:
         """Take this process's share of what waits; empty when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue or self._urgent) or self._closed)
-            late = self._queue and time.monotonic() - self._queue[0].since > BULK_WAITS_S
-            queue = self._queue if late and self._was_urgent else self._urgent or self._queue
-            self._was_urgent = queue is self._urgent
+            self._changed.wait_for(lambda: bool(self._lines) or self._closed)
+            queue = self._lines.next_line()
             share = min(MAX_BATCH, math.ceil(len(queue) / self.count))
             batch: list[_Job] = []
             room = MAX_BATCH_BYTES

@@ -190,15 +190,15 @@ REMEDIES = (
     Mutant(
         "single uploads wait for bulk on the device",
         "worker/batcher.py",
-        "(self._urgent if urgent else self._queue).append",
-        "self._queue.append",
+        "self._lines.join(request, urgent=urgent)",
+        "self._lines.join(request, urgent=False)",
         ("tests/unit/worker/test_batcher.py",),
     ),
     Mutant(
         "single uploads wait for bulk to be decoded",
-        "worker/decoders.py",
-        "else self._urgent or self._queue",
-        "else self._queue or self._urgent",
+        "worker/two_lines.py",
+        "else self.urgent or self.bulk",
+        "else self.bulk or self.urgent",
         ("tests/unit/worker/test_reader.py",),
     ),
     Mutant(

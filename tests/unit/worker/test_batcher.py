@@ -133,7 +133,7 @@ def test_after_a_slow_pass_small_requests_still_share_a_pass() -> None:
 def test_what_is_not_urgent_has_every_second_pass_once_it_is_late(
     batcher: Batcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.batcher.BULK_WAITS_S", 0.0)
+    monkeypatch.setattr("worker.two_lines.BULK_WAITS_S", 0.0)
     done: list[str] = []
     model = Model()
     hold(batcher, model)

@@ -71,12 +71,12 @@ def test_another_process_gives_what_this_one_would(decoders: Decoders) -> None:
 
 def test_what_is_not_urgent_has_every_second_batch_once_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decoders, "_run", lambda _: None)  # batches are taken here
-    monkeypatch.setattr("worker.decoders.BULK_WAITS_S", 0.0)
+    monkeypatch.setattr("worker.two_lines.BULK_WAITS_S", 0.0)
     pool = Decoders(UNGUARDED, 1, cpu_s=0.3, memory_bytes=MEMORY_BYTES)
     for nth in range(60):
         pool.submit(SOUND, PREPROCESS, urgent=nth >= 20)
 
-    bulk = set(pool._queue)
+    bulk = set(pool._lines.bulk)
     batches = [pool._take() for _ in range(5)]
 
     pool.close()

@@ -119,7 +119,7 @@ def test_what_is_urgent_is_decoded_next_and_alone_however_much_waits(
         threads.submit(reader.read, many, PREPROCESS, stop_at_error=True)
         wait_until(lambda: reader._room._value == 0)
         threads.submit(reader.read, one, PREPROCESS, stop_at_error=True, urgent=True)
-        wait_until(lambda: len(decoders._urgent) == 1)
+        wait_until(lambda: len(decoders._lines.urgent) == 1)
         go.set()
     assert [mine] in batches[:3]  # each process had a batch in hand
 
