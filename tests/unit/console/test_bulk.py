@@ -50,11 +50,6 @@ class Lane:
         return None
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def submit(store: MemoryStore, lane: Lane, job_id: str = "job") -> JobRecord:
     work = BulkSubmission(Jobs(store, "cats"), lane.send)
     return work.run(work.begin(job_id, "cats", Numbers()), Numbers())

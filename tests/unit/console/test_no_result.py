@@ -9,16 +9,6 @@ from producer.errors import BrokerUnavailable
 from tests.tiny_model import TinyBundle
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def registry(store: MemoryStore) -> Registry:
-    return Registry(store, "default")
-
-
 def with_champion(registry: Registry, bundle: TinyBundle) -> None:
     registry.promote(registry.publish(*bundle).version)
 

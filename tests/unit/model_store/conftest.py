@@ -2,19 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from model_store.object_store import MemoryStore
 from model_store.registry import Registry, Target
 from tests.tiny_model import TinyBundle
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def registry(store: MemoryStore) -> Registry:
-    return Registry(store, "default")
 
 
 @pytest.fixture

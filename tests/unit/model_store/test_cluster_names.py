@@ -11,11 +11,6 @@ KEY = "cats/clusters.json"
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def names(store: MemoryStore) -> ClusterNames:
     return ClusterNames(store, "cats")
 

@@ -14,11 +14,6 @@ from producer.ulid import new_ulid
 from tests.unit.model_store.made_jobs import REFUSED, MadeJob, generation, result
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def settled(store: MemoryStore) -> JobManifest | None:
     return JobCompletion(store, "cats").settle("job-1")
 

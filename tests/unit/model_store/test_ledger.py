@@ -48,11 +48,6 @@ def rejected(image_id: str) -> Result:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def ledger(store: MemoryStore) -> Ledger:
     return Ledger(store, "default")
 

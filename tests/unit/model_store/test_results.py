@@ -30,11 +30,6 @@ def result(
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def results(store: MemoryStore) -> Results:
     return Results(store, "default")
 

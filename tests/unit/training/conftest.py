@@ -10,11 +10,6 @@ from training.runs import Runs
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def runs(store: MemoryStore) -> Runs:
     return Runs(store, "default")
 

@@ -25,11 +25,6 @@ class NoReader:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def classifier(store: MemoryStore) -> Iterator[Classifier]:
     made = Classifier(
         right_of_way=RightOfWay(1),

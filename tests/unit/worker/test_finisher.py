@@ -11,11 +11,6 @@ from worker.finisher import Finisher
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def finisher(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Finisher]:
     """Its thread does nothing by itself: the test looks."""
     monkeypatch.setattr("worker.finisher.LOOK_S", 3600.0)

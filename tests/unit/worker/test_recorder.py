@@ -17,11 +17,6 @@ from tests.watched_stores import ErasedMeanwhile
 from worker.recorder import Recorder
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def message(*image_ids: str, reclassify: bool = False) -> ClassifyImages:
     refs = tuple(ImageRef(image_id=i, bucket="uploads", key=f"{i}.png") for i in image_ids)
     return ClassifyImages(images=refs, reclassify=reclassify)

@@ -19,11 +19,6 @@ from tests.watched_stores import ErasedMeanwhile
 from worker.recorder import Recorder
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def message(*image_ids: str, **fields: object) -> ClassifyImages:
     refs = tuple(ImageRef(image_id=i, bucket="uploads", key=f"{i}.png") for i in image_ids)
     given = {"images": refs, "collection": "cats", "lane": "bulk", "job_id": "job-1"}
