@@ -13,7 +13,7 @@ from PIL import Image
 from console.cli import main
 from console.stack import Stack
 from model_store.bundle_files import CLUSTERS, ClusterFile
-from model_store.layout import Layout
+from model_store.layout import MANIFEST, Layout
 from model_store.ledger import Ledger
 from model_store.manifest import Gate
 from model_store.registry import Registry
@@ -179,6 +179,18 @@ def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept
 
     kept = [row["reason"] for row in shell.json("models", "history")]
     assert kept == ["", "forced: the merge is wanted", "rollback by hand"]
+
+
+def test_a_manifest_exchanged_after_its_alias_was_set_is_neither_shown_nor_promoted(
+    shell: Shell, models: tuple[Trained, Trained]
+) -> None:
+    key = Layout(shell.collection).model(models[1].manifest.version, MANIFEST)
+    shell.store.put(key, shell.store.get(key).data.replace(b'"passed": false', b'"passed": true'))
+
+    for command in ("show", "promote"):
+        said = shell.run("models", command, "challenger", status=1)
+        assert "is not the one that was promoted" in said
+    assert len(shell.json("models", "history")) == 1
 
 
 def test_a_merged_cluster_inherits_its_name_when_promoted_by_hand(
