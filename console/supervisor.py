@@ -40,9 +40,10 @@ class Supervisor:
     """Keeps its children running, with one log of all their output.
 
     A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for a minute), and
-    the log says so. One that ends with status 78 before it ever lived for a minute found a setting wrong
-    and would end so again: it stays down, and `run` stops all. Later a 78 may pass, as when keys are
-    exchanged, and is like any other end. No child outlives this process, however it ends.
+    the log says so. Waiting for servers, which ends with status 69, is no life. One that ends with status 78
+    before it ever lived for a minute found a setting wrong and would end so again: it stays down, and `run`
+    stops all. Later a 78 may pass, as when keys are exchanged, and is like any other end. No child outlives
+    this process, however it ends.
 
     Args:
         children: started in this order, stopped in the reverse one.
@@ -179,7 +180,8 @@ class _Kept:
             if self._stopping.is_set():
                 self._say(f"stopped ({ending})")
                 return
-            if time.monotonic() - started > HEALTHY_S:
+            # with 69 it only waited for its servers, however long
+            if status != os.EX_UNAVAILABLE and time.monotonic() - started > HEALTHY_S:
                 failures, was_well = 0, True
             if status == os.EX_CONFIG and not was_well:
                 self._say(f"{ending}: starting it again would not help")
