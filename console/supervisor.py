@@ -16,6 +16,7 @@ from producer.errors import ConfigurationError
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 HEALTHY_S = 60.0
+QUICK_S = 2.0  # in which a child may stop without a word
 COLOURS = (36, 33, 35, 32, 34, 31)  # ANSI foregrounds, in the order of the children
 
 
@@ -159,7 +160,11 @@ class _Kept:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(min(QUICK_S, timeout_s))
+        if self._thread.is_alive():
+            left_s = min(timeout_s, self._child.grace_s)
+            self._say(f"still at work; it is killed {left_s:.2g} s after it was asked to stop")
+            self._thread.join(timeout_s - QUICK_S)
         if self._thread.is_alive():
             self.kill()
             self._thread.join(5.0)

@@ -206,6 +206,7 @@ def test_child_that_ignores_term_is_killed_within_the_time_limit() -> None:
     keeper.stop()
 
     assert time.monotonic() - asked < 4.0
+    assert "still at work; it is killed 0.5 s after it was asked to stop" in log.getvalue()
     assert not psutil.pid_exists(log.pids()[0])
 
 
