@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from console.near_collection import say_if_mistyped
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
 from model_store.cluster_names import Names
@@ -110,6 +111,7 @@ def into_store(
     """
     signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
+        say_if_mistyped(conn.store, collection)
         if promotion.wanted:
             check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection, signer)

@@ -8,6 +8,7 @@ import typer
 
 from console.commands.models_diff import aliased, diff
 from console.commands.models_report import report
+from console.near_collection import say_if_mistyped
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
@@ -41,6 +42,7 @@ def list_models(collection: Collection = "default", as_json: AsJson = False) -> 
         registry = conn.registry(collection)
         aliases = {name: registry.alias(name) for name in ("champion", "challenger", "previous")}
         manifests = list(registry.versions())
+        say_if_mistyped(conn.store, collection)
     pointing = {m.version: [n for n, a in aliases.items() if a and a.version == m.version] for m in manifests}
     if as_json:
         print_json(

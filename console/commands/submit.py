@@ -9,10 +9,12 @@ import typer
 
 from console.commands.result import COLUMNS, map_rows
 from console.commands.submit_bulk import submit_bulk
+from console.near_collection import say_if_mistyped
 from console.no_result import say_if_no_model
-from console.output import Bars, err, print_json, table
+from console.output import Bars, err, one_of, print_json, table
 from console.store import connection
 from console.waiting import wait_for_results
+from model_store.layout import Layout
 from model_store.manifest import sha256
 from model_store.process_settings import ProcessSettings
 from model_store.s3 import S3Store
@@ -77,13 +79,16 @@ def submit(
             as_json=as_json,
         )
         return
+    Layout(collection)  # wrong words are told before anything is uploaded
+    on_lane = one_of("--lane", lane, LANES)
     first = new_ulid()
     with connection() as conn, Bars() as bars:
+        say_if_mistyped(conn.store, collection)
         bars.stage("submit")
         with Producer(conn.settings.broker) as producer:
             refs: list[ImageRef] = []
             for ref in _refs(sources, prefix, conn.settings):
-                producer.submit(ref, collection=collection, lane=cast("Lane", lane))
+                producer.submit(ref, collection=collection, lane=cast("Lane", on_lane))
                 refs.append(ref)
                 bars.advance(len(refs))
         if not refs:

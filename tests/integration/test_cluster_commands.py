@@ -160,6 +160,13 @@ def test_diff_shows_what_would_change_in_words_json_and_pictures(
     assert (alone["before"], alone["after"]) == (champion, challenger)
 
 
+def test_a_collection_that_may_be_a_slip_for_another_is_asked_about(shell: Shell) -> None:
+    assert "did you mean" not in shell.run("result", "nosuch", status=1)
+    shell.collection += "s"
+    assert f"did you mean {shell.collection[:-1]}?" in shell.run("result", "nosuch", status=1)
+    assert "did you mean" in shell.run("clusters", "list", status=1)
+
+
 def test_what_is_logged_does_not_stand_in_what_a_script_reads(shell: Shell) -> None:
     shell.store.put(Layout(shell.collection).run("cut"), b'{"slot": "cu')
     assert shell.json("models", "runs") == []

@@ -147,6 +147,8 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "nowhere", "--out", "x"), "nowhere"),
         (("evaluate", "--images", "x", "--labels", "y", "--bundle", "."), "no manifest.json"),
         (("submit", "nowhere"), "no file or folder nowhere"),
+        (("submit", "pictures", "--lane", "express"), "--lane is one of interactive, bulk, not express"),
+        (("submit", "pictures", "--collection", "bad/name"), "no name for a collection"),
         (("demo", "--images", "nowhere"), "no folder nowhere"),
         (("train", "pictures", "--collection", "bad/name", "--out", "x"), "no name for a collection"),
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),
