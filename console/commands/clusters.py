@@ -54,7 +54,7 @@ def list_clusters(collection: Collection = "default", as_json: AsJson = False) -
         origin = f"{entry.lineage} from {', '.join(others)}" if others else entry.lineage
         merged = shown.id if shown.id != entry.id else ""
         rows.append((entry.id, shown.name, merged, counts[entry.index], share, origin))
-    columns = ("id", "name", "shown as", "trained on", "share", "came about")
+    columns = ("id", "name", "shown as", "fitted on (no held-out)", "share", "came about")
     table(f"clusters of {collection}, model {bundle.manifest.version}", columns, rows)
 
 
