@@ -60,12 +60,12 @@ class TrainerServices(Services):
         """Wait for the run that is under way, and say what becomes of it where nobody else does."""
         run = cast("Trainer", self.wired).under_way() if self.wired is not None else None
         if run is not None:
-            log.warning(
-                "a training is under way and waited for; if this process is killed first, the next trainer "
-                "goes on from its last checkpoint, once",
-                slot=run.slot,
-                attempt=run.attempt,
-            )
+            from training.runs import MAX_ATTEMPTS  # noqa: PLC0415 - beat needs none of it
+
+            then = "the next trainer goes on from its last checkpoint"
+            if run.attempt >= MAX_ATTEMPTS:
+                then = "the run has failed, it died before"
+            log.warning("a training is under way and waited for", slot=run.slot, if_killed=then)
         super().drain(worker)
 
 

@@ -18,13 +18,15 @@ def asked_to_stop(run: RunRecord | None) -> list[str]:
     with structlog.testing.capture_logs() as logs:
         services.stop(SimpleNamespace(pool=SimpleNamespace(stop=lambda: stopped.append(1))))
     assert stopped
-    return [log["event"] for log in logs]
+    return [f"{log['event']}: {log['if_killed']}" for log in logs]
 
 
 def test_it_says_that_the_run_is_waited_for_and_what_becomes_of_it_if_it_is_killed() -> None:
-    (said,) = asked_to_stop(RunRecord(slot=SLOT, collection="default", holder="x"))
-    assert "a training is under way" in said
-    assert "the next trainer goes on from its last checkpoint" in said
+    run = RunRecord(slot=SLOT, collection="default", holder="x")
+    (first,) = asked_to_stop(run)
+    (second,) = asked_to_stop(run.model_copy(update={"attempt": 2}))
+    assert first.startswith("a training is under way and waited for: the next trainer goes on from its last")
+    assert "the run has failed" in second
     assert asked_to_stop(None) == []
 
 
