@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from console.picture_names import SUFFIXES
 from producer.errors import ConfigurationError
-
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ then            the report (`training/run_report.py`), whatever becomes of it
 Killed on the way, the same command goes on from its last checkpoint (`training/command_checkpoints.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from console.near_collection import say_if_mistyped
 from console.sources import corpus_of_ledger, corpus_of_path
 from console.store import connection
 from model_store.cluster_names import Names
@@ -22,6 +24,7 @@ from model_store.registry import Alias, Registry, Target
 from model_store.signature import Signer
 from producer.errors import PreconditionFailed
 from training.candidate import Candidates
+from training.checkpoint import TimedCheckpoints
 from training.command_checkpoints import FileCheckpoints, StoreCheckpoints
 from training.corpus import Corpus
 from training.progress import Progress
@@ -69,17 +72,18 @@ def into_folder(
         TrainingFailed: too few pictures, or the loss is no longer finite.
     """
     training = settings.training
-    corpus = corpus_of_path(source, settings, workdir, progress)
     checkpoints = FileCheckpoints(out, training.checkpoint_every_s)
-    trained = train(
-        corpus,
-        training,
-        progress,
-        source=kind(source),
-        collection=collection,
-        checkpoints=checkpoints,
-        workdir=workdir,
-    )
+    with _told_how_to_go_on(checkpoints, progress):
+        corpus = corpus_of_path(source, settings, workdir, progress)
+        trained = train(
+            corpus,
+            training,
+            progress,
+            source=kind(source),
+            collection=collection,
+            checkpoints=checkpoints,
+            workdir=workdir,
+        )
     verdict = decide(trained.quality, None, training.promotion)
     model = NewModel(trained.with_gates(verdict.gates), verdict)
     write(model, out)
@@ -107,6 +111,7 @@ def into_store(
     """
     signer = Signer.from_file(settings.training.signing_key_file)
     with connection(settings) as conn:
+        say_if_mistyped(conn.store, collection)
         if promotion.wanted:
             check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection, signer)
@@ -118,16 +123,17 @@ def into_store(
             return corpus_of_ledger(conn, collection, settings, workdir / folder, progress, preprocess)
 
         checkpoints = StoreCheckpoints(conn.store, collection, settings.training.checkpoint_every_s)
-        corpus = read(settings.training.preprocess, "candidate")
-        trained, verdict = Candidates(registry, settings.training, progress).make(
-            corpus,
-            champion,
-            read,
-            taken=conn.cluster_history(collection).ids(),
-            checkpoints=checkpoints,
-            source=kind(source),
-            workdir=workdir,
-        )
+        with _told_how_to_go_on(checkpoints, progress):
+            corpus = read(settings.training.preprocess, "candidate")
+            trained, verdict = Candidates(registry, settings.training, progress).make(
+                corpus,
+                champion,
+                read,
+                taken=conn.cluster_history(collection).ids(),
+                checkpoints=checkpoints,
+                source=kind(source),
+                workdir=workdir,
+            )
         progress.stage("publish")
         target = registry.publish(trained.manifest, trained.files)
         model, names = NewModel(trained, verdict), conn.cluster_names(collection)
@@ -142,6 +148,19 @@ def into_store(
         if report is not None:
             keep_report(conn.store, collection, target.version, report, settings.training.report.kept)
         return replace(model, report=report)
+
+
+@contextmanager
+def _told_how_to_go_on(checkpoints: TimedCheckpoints, progress: Progress) -> Iterator[None]:
+    """Say what is kept when the work inside is stopped by hand."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if checkpoints.kept:
+            progress.note("stopped; its last checkpoint is kept, from which the same command goes on")
+        else:
+            progress.note("stopped before its first checkpoint: the same command begins anew")
+        raise
 
 
 def _promoted(

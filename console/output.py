@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from producer.errors import ConfigurationError
+
 err = Console(stderr=True)
 PIPED_WIDTH = 160
 
@@ -39,6 +41,17 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         drawn.add_row(*("" if cell is None else str(cell) for cell in row))
     console = Console()
     Console(width=None if console.is_terminal else PIPED_WIDTH).print(drawn)
+
+
+def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
+    """Give the value of an option.
+
+    Raises:
+        ConfigurationError: it is none of the allowed ones; names them.
+    """
+    if value not in allowed:
+        raise ConfigurationError(f"{option} is one of {', '.join(allowed)}, not {value}")
+    return value
 
 
 class Rate(ProgressColumn):

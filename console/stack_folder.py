@@ -56,7 +56,7 @@ class StackFolder:
         self.path = path
         self.credentials_file = path / "credentials"
         self.config_file = path / "valkey.conf"
-        self._lock = _lock(path / "lock")
+        self._lock = lock(path / "lock")
         for name in ("valkey", "seaweedfs"):
             (path / name).mkdir(mode=0o700, exist_ok=True)
 
@@ -101,29 +101,33 @@ def write_private(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _lock(path: Path) -> TextIO:
-    """Take the lock, waiting for the last servers of a holder that was killed."""
-    lock = path.open("a+")
+def lock(path: Path) -> TextIO:
+    """Keep others from the folder of this file until it is closed; waits for what a killed holder left.
+
+    Raises:
+        ConfigurationError: another has it; says which process.
+    """
+    held = path.open("a+")
     deadline = time.monotonic() + ORPHANS_END_S
-    while not _try_lock(lock):
+    while not _try_lock(held):
         holder = _holder(path)
         if _is_running(holder.get("pid")) or time.monotonic() > deadline:
-            lock.close()
+            held.close()
             raise ConfigurationError(
                 f"{path.parent} is in use by process {holder.get('pid')} ({holder.get('program')}, "
                 f"since {holder.get('since')}): stop that one, or choose another folder"
             )
         time.sleep(0.05)
-    lock.truncate(0)
+    held.truncate(0)
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    lock.write(json.dumps({"pid": os.getpid(), "program": Path(sys.argv[0]).name, "since": since}))
-    lock.flush()
-    return lock
+    held.write(json.dumps({"pid": os.getpid(), "program": Path(sys.argv[0]).name, "since": since}))
+    held.flush()
+    return held
 
 
-def _try_lock(lock: TextIO) -> bool:
+def _try_lock(file: TextIO) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

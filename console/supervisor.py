@@ -16,6 +16,7 @@ from producer.errors import ConfigurationError
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 HEALTHY_S = 60.0
+QUICK_S = 2.0  # in which a child may stop without a word
 COLOURS = (36, 33, 35, 32, 34, 31)  # ANSI foregrounds, in the order of the children
 
 
@@ -40,9 +41,10 @@ class Supervisor:
     """Keeps its children running, with one log of all their output.
 
     A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for a minute), and
-    the log says so. One that ends with status 78 before it ever lived for a minute found a setting wrong
-    and would end so again: it stays down, and `run` stops all. Later a 78 may pass, as when keys are
-    exchanged, and is like any other end. No child outlives this process, however it ends.
+    the log says so. Waiting for servers, which ends with status 69, is no life. One that ends with status 78
+    before it ever lived for a minute found a setting wrong and would end so again: it stays down, and `run`
+    stops all. Later a 78 may pass, as when keys are exchanged, and is like any other end. No child outlives
+    this process, however it ends.
 
     Args:
         children: started in this order, stopped in the reverse one.
@@ -158,7 +160,11 @@ class _Kept:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(min(QUICK_S, timeout_s))
+        if self._thread.is_alive():
+            left_s = min(timeout_s, self._child.grace_s)
+            self._say(f"still at work; it is killed {left_s:.2g} s after it was asked to stop")
+            self._thread.join(timeout_s - QUICK_S)
         if self._thread.is_alive():
             self.kill()
             self._thread.join(5.0)
@@ -179,7 +185,8 @@ class _Kept:
             if self._stopping.is_set():
                 self._say(f"stopped ({ending})")
                 return
-            if time.monotonic() - started > HEALTHY_S:
+            # with 69 it only waited for its servers, however long
+            if status != os.EX_UNAVAILABLE and time.monotonic() - started > HEALTHY_S:
                 failures, was_well = 0, True
             if status == os.EX_CONFIG and not was_well:
                 self._say(f"{ending}: starting it again would not help")

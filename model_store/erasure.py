@@ -195,7 +195,8 @@ class Erasure:
         learnt_by: dict[str, tuple[str, ...]] = {}
         unknown = []
         for manifest in registry.versions():
-            if manifest.snapshot.source != "ledger":
+            if manifest.snapshot.source != "ledger":  # a folder's pictures have names of their own
+                unknown.append(manifest.version)
                 continue
             try:
                 members = Membership.of_reference(registry.file(manifest.version, REFERENCE))

@@ -37,7 +37,7 @@ class ErasureRecord(BaseModel):
         default_factory=dict, description="model version -> pictures that were in its snapshot"
     )
     unknown_models: tuple[str, ...] = Field(
-        (), description="versions of the ledger without a list of members"
+        (), description="versions of a folder or an array, or without a list of members: nobody can tell"
     )
     remains: tuple[str, ...] = Field((), description="what could not be removed, and why")
 

@@ -47,7 +47,8 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:  # noqa: ANN401, ARG002 - Celery's signature
         """Wait for what is needed, then wire the process."""
-        log.info("settings", settings=self.settings.model_dump(mode="json"))
+        set_here = self.settings.model_dump(mode="json", exclude_defaults=True)
+        log.info("settings other than the defaults", settings=set_here)
         try:
             wait_until_ready(
                 self.broker,

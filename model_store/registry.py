@@ -87,21 +87,18 @@ class Registry:
         heed_erasures(self._store, self.collection, manifest.version, files.get(REFERENCE))
         return Target(version=manifest.version, sha256=sha256(data))
 
-    def sign(self, version: str, signer: Signer, promoted_as: str | None = None) -> None:
+    def sign(self, named: str | Target, signer: Signer) -> None:
         """Sign a version that was published without a signature, or with another key's.
 
         Args:
-            version: published earlier.
+            named: published earlier; a target's manifest must have its sha256.
             signer: whose key signs.
-            promoted_as: the sha256 of its manifest, where an alias named it.
 
         Raises:
             ObjectNotFound: no such version; says which there are.
             BundleInvalid: its manifest has another sha256.
         """
-        data = self._manifest_bytes(version)
-        if promoted_as not in (None, sha256(data)):
-            raise BundleInvalid(f"{MANIFEST} of version {version} is not the one that was promoted")
+        version, data = self._manifest_bytes(named)
         self._store.put(self._layout.model(version, SIGNATURE), signer.sign(data))
 
     def versions(self) -> Iterator[Manifest]:
@@ -112,14 +109,14 @@ class Registry:
             except BundleInvalid as error:  # of a newer Shoal, beside which this one still runs
                 log.warning("a version is passed over", key=key, reason=str(error))
 
-    def manifest(self, version: str) -> tuple[Manifest, Target]:
-        """Read one version's description.
+    def manifest(self, named: str | Target) -> tuple[Manifest, Target]:
+        """Read one version's description; a target's must have its sha256.
 
         Raises:
             ObjectNotFound: no such version; says which there are.
-            BundleInvalid: it cannot be read, or keys are pinned and none of them signed it.
+            BundleInvalid: it cannot be read or has another sha256, or keys are pinned and none signed it.
         """
-        data = self._manifest_bytes(version)
+        version, data = self._manifest_bytes(named)
         return self._checked(version, data), Target(version=version, sha256=sha256(data))
 
     def alias(self, name: AliasName) -> Alias | None:
@@ -137,19 +134,21 @@ class Registry:
             raise NoChampion(f"collection {self.collection} has no model yet: train one with `shoal train`")
         return alias
 
-    def promote(self, version: str, *, reason: str = "", expected_generation: int | None = None) -> Alias:
+    def promote(
+        self, named: str | Target, *, reason: str = "", expected_generation: int | None = None
+    ) -> Alias:
         """Make a version the champion.
 
         Args:
-            version: published earlier.
+            named: published earlier; a target's manifest must have its sha256.
             reason: kept in the alias.
             expected_generation: only if the champion still has this one (0: only if there is none).
 
         Raises:
-            ObjectNotFound: no such version.
+            ObjectNotFound, BundleInvalid: no such version, or it is not what it was or not trusted.
             PreconditionFailed: somebody else promoted meanwhile.
         """
-        _, target = self.manifest(version)
+        _, target = self.manifest(named)
         return self._aliases.move_champion(target, reason, expected_generation)
 
     def rollback(self, *, reason: str = "rollback") -> Alias:
@@ -157,7 +156,7 @@ class Registry:
 
         Raises:
             NoChampion: there is none, or it has no predecessor.
-            ObjectNotFound, BundleInvalid: its predecessor is gone, or not trusted.
+            ObjectNotFound, BundleInvalid: its predecessor is gone, not what it was, or not trusted.
             PreconditionFailed: somebody else promoted meanwhile.
         """
         champion = self.current()
@@ -165,7 +164,7 @@ class Registry:
             raise NoChampion(
                 f"the champion {champion.version} has nothing to go back to: promote a version by its name"
             )
-        self.manifest(champion.previous.version)  # refused here rather than by every worker
+        self.manifest(champion.previous)  # refused here rather than by every worker
         return self._aliases.move_champion(champion.previous, reason, champion.generation, back=True)
 
     def moves(self) -> Iterator[Alias]:
@@ -190,19 +189,22 @@ class Registry:
 
         return load_bundle(files[MANIFEST], files, target.sha256, device)
 
-    def file(self, version: str, name: str) -> bytes:
+    def file(self, named: str | Target, name: str) -> bytes:
         """Read one verified file of a version, such as the decoder."""
-        manifest, _ = self.manifest(version)
-        return manifest.verify(name, self._files(version, (name,))[name])
+        manifest, target = self.manifest(named)
+        return manifest.verify(name, self._files(target.version, (name,))[name])
 
     def decoder(self, version: str) -> bytes:
         """Read the decoder's weights, verified."""
         return self.file(version, DECODER)
 
-    def _manifest_bytes(self, version: str) -> bytes:
+    def _manifest_bytes(self, named: str | Target) -> tuple[str, bytes]:
+        version = named if isinstance(named, str) else named.version
         with contextlib.suppress(ObjectNotFound):
             if data := self._store.get(self._layout.model(version, MANIFEST)).data:  # see unfinished.py
-                return data
+                if isinstance(named, Target) and named.sha256 != sha256(data):
+                    raise BundleInvalid(f"{MANIFEST} of version {version} is not the one that was promoted")
+                return version, data
         known = ", ".join(manifest.version for manifest in self.versions()) or "none"
         raise ObjectNotFound(f"no version {version} in collection {self.collection}; there are: {known}")
 

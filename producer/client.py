@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, get_args
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -187,7 +187,10 @@ class Producer:
             try:
                 address = Address(*ADDRESS.validate_python(key))
             except ValidationError as error:
-                raise InvalidReference(f"not a collection, lane and job id: {key}: {error}") from error
+                raise InvalidReference(
+                    f"not a collection, lane and job id: {key}: names are up to 128 letters, digits and "
+                    f". _ ~ -, the first a letter or digit; the lane is {' or '.join(get_args(Lane))}"
+                ) from error
             self._addresses = {key: address}  # only the latest; another thread may replace it at any time
         return address
 

@@ -4,7 +4,7 @@ They use a broker database of their own: a run takes longer than any visibility 
 """
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from celery import signals
@@ -55,6 +55,18 @@ class TrainerServices(Services):
         tasks.serve_with(trainer)
         log.info("trainer ready", schedule=settings.training.schedule, every_s=settings.training.every_s)
         return trainer
+
+    def drain(self, worker: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Wait for the run that is under way, and say what becomes of it where nobody else does."""
+        run = cast("Trainer", self.wired).under_way() if self.wired is not None else None
+        if run is not None:
+            from training.runs import MAX_ATTEMPTS  # noqa: PLC0415 - beat needs none of it
+
+            then = "the next trainer goes on from its last checkpoint"
+            if run.attempt >= MAX_ATTEMPTS:
+                then = "the run has failed, it died before"
+            log.warning("a training is under way and waited for", slot=run.slot, if_killed=then)
+        super().drain(worker)
 
 
 app.steps["worker"].add(TrainerServices)

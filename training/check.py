@@ -22,7 +22,7 @@ from model_store.object_store import ObjectStore
 from model_store.registry import Alias, Registry
 from model_store.signature import ANYBODY, TrustedKeys
 from model_store.unfinished import remove_unfinished
-from producer.errors import AccessDenied, BundleInvalid, TransientError
+from producer.errors import AccessDenied, BundleInvalid, ObjectNotFound, TransientError
 from training.drift import Alarm
 from training.drift_window import DriftWatch
 from training.new_pictures import NewPictures
@@ -151,5 +151,5 @@ class Check:
         """Remove, or say that it stays: it does no harm, and the next hour comes."""
         try:
             remove()
-        except (AccessDenied, TransientError) as error:
+        except (AccessDenied, ObjectNotFound, TransientError) as error:  # another removes it too
             log.warning("not removed for now", collection=self._collection, what=what, reason=str(error))

@@ -78,6 +78,7 @@ class TimedCheckpoints(ABC):
         self._every_s = every_s
         self._saved_at = time.monotonic()
         self._digest = ""
+        self.kept = False  # a state that the next one would go on from
 
     def due(self) -> bool:
         """See Checkpoints."""
@@ -88,6 +89,7 @@ class TimedCheckpoints(ABC):
         data = FitState(state.tensors, {**state.facts, "purpose": self._digest}).to_bytes()
         try:
             self._write(data)
+            self.kept = True
         except (TransientError, OSError) as error:
             log.warning("a checkpoint could not be kept", reason=str(error))
         self._saved_at = time.monotonic()
@@ -102,6 +104,7 @@ class TimedCheckpoints(ABC):
                 log.warning("a checkpoint cannot be read and is passed over", at=where, reason=str(error))
                 continue
             if state.facts.get("purpose") == self._digest:
+                self.kept = True
                 return state
             log.warning("a checkpoint is of another corpus or other settings", at=where)
         return None

@@ -47,6 +47,7 @@ class FittedAutoencoder:
     device: str
     stopped_early: bool
     resumed_at: int = 0  # steps that an earlier attempt had done
+    earlier_s: float = 0.0  # that it took for them, and that `seconds` includes
 
 
 def fit_autoencoder(
@@ -98,7 +99,7 @@ def fit_autoencoder(
     team = current()
     plan = plan_steps(len(chosen[0]), settings, team.size if team else 1)
     device = team.device(settings.torch_device().type) if team else settings.torch_device()
-    resumed_at = 0
+    resumed_at, earlier_s = 0, 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
         objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
@@ -120,7 +121,7 @@ def fit_autoencoder(
         run = Run(objective, corpora[0], corpora[1], settings, plan, team)
         if state is not None:
             run.restore(state)
-            resumed_at = run.steps_done
+            resumed_at, earlier_s = run.steps_done, run.seconds
             if on_resume:
                 on_resume(resumed_at)
         history, stopped_early = run.train(on_epoch, on_step, checkpoints, measure)
@@ -129,9 +130,9 @@ def fit_autoencoder(
         encoder, decoder = Encoder(settings.architecture), Decoder(settings.architecture)
         encoder.load_state_dict(objective.encoder.state_dict())
         decoder.load_state_dict(objective.decoder.state_dict())
-    seconds = time.perf_counter() - started
+    seconds = earlier_s + time.perf_counter() - started
     return FittedAutoencoder(
-        encoder.eval(), decoder.eval(), history, seconds, device.type, stopped_early, resumed_at
+        encoder.eval(), decoder.eval(), history, seconds, device.type, stopped_early, resumed_at, earlier_s
     )
 
 

@@ -51,7 +51,7 @@ into {len(clusters.clusters)} clusters. No labels were used.
 {figures}
 
 ## Clusters
-| index | id | pictures |
+| index | id | fitted on (no held-out) |
 |---|---|---|
 {rows}
 {lineage if events else ""}

@@ -72,6 +72,12 @@ class Retraining:
         self._settings = settings
         self._training = settings.training
         self._progress = progress
+        self._lease: RunLease | None = None
+
+    @property
+    def under_way(self) -> RunRecord | None:
+        """The run that this process is at work on, if it is."""
+        return self._lease.record if self._lease and self._lease.held else None
 
     def run(self, slot: str, trigger: Trigger = "by hand", reason: str = "") -> RunRecord | None:
         """Do the run of this slot; None if another has begun it.
@@ -102,7 +108,7 @@ class Retraining:
         return self._hold(lease)
 
     def _hold(self, lease: RunLease) -> RunRecord | None:
-        slot = lease.record.slot
+        slot, self._lease = lease.record.slot, lease
         with lease:
             try:
                 record = self._run(lease)

@@ -80,6 +80,11 @@ class RunLease:
         """The run as it was last written."""
         return self._record
 
+    @property
+    def held(self) -> bool:
+        """Whether this process is at work on the run."""
+        return self._thread.is_alive()
+
     def check(self) -> None:
         """Ask nobody, but tell what the last sign of life found.
 

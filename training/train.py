@@ -126,7 +126,8 @@ def train(
         held_out=split.held_out,
     )
     version, snapshot = version or new_version(), corpus.snapshot(source)
-    metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": time.monotonic() - started}
+    train_s = fitted.earlier_s + time.monotonic() - started
+    metrics = quality.as_metrics() | {"epochs": len(fitted.history), "train_s": train_s}
     if fitted.resumed_at:
         metrics["resumed_at_step"] = fitted.resumed_at
     card = model_card(

@@ -15,6 +15,7 @@ from training.check import Check
 from training.metrics import Metrics, MetricsEndpoint
 from training.progress import LoggedProgress
 from training.retrain import Retraining
+from training.run_record import RunRecord
 from training.settings import Settings
 
 HANGS: Final = 75  # as a worker that hangs ends
@@ -47,13 +48,25 @@ class Trainer:
             else None
         )
         self._checks: dict[str, Check] = {}
+        self._retrainings: dict[str, Retraining] = {}
 
     def retraining(self, collection: str) -> Retraining:
-        """Give the retraining of one collection."""
-        progress = LoggedProgress()
-        return Retraining(
-            collection, self._store, self._images, self._settings, progress, self._signer, _end_stalled
-        )
+        """Give the retraining of one collection: the same one each time, since it knows its run."""
+        if collection not in self._retrainings:
+            self._retrainings[collection] = Retraining(
+                collection,
+                self._store,
+                self._images,
+                self._settings,
+                LoggedProgress(),
+                self._signer,
+                _end_stalled,
+            )
+        return self._retrainings[collection]
+
+    def under_way(self) -> RunRecord | None:
+        """Give the run that this trainer is at work on, if it is."""
+        return next(filter(None, (one.under_way for one in self._retrainings.values())), None)
 
     def backfill(self, collection: str, stop: threading.Event) -> Backfill:
         """Give the backfill of one collection."""

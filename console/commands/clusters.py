@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from console.near_collection import say_if_mistyped
 from console.output import err, print_json, table
 from console.store import Connection, connection
 from model_store.cluster_names import Names
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
 def list_clusters(collection: Collection = "default", as_json: AsJson = False) -> None:
     """List the champion's clusters, the largest first."""
     with connection() as conn:
+        say_if_mistyped(conn.store, collection)
         registry, names = conn.registry(collection), conn.cluster_names(collection).read()
         bundle = registry.load(registry.current(), "cpu")
     counts, entries = bundle.clusterer.counts, bundle.clusters
@@ -52,7 +54,7 @@ def list_clusters(collection: Collection = "default", as_json: AsJson = False) -
         origin = f"{entry.lineage} from {', '.join(others)}" if others else entry.lineage
         merged = shown.id if shown.id != entry.id else ""
         rows.append((entry.id, shown.name, merged, counts[entry.index], share, origin))
-    columns = ("id", "name", "shown as", "trained on", "share", "came about")
+    columns = ("id", "name", "shown as", "fitted on (no held-out)", "share", "came about")
     table(f"clusters of {collection}, model {bundle.manifest.version}", columns, rows)
 
 

@@ -10,9 +10,11 @@ from console.demo import DemoReport, run_demo
 from console.demo_pictures import digits, folder
 from console.output import Bars, err, print_json, table
 from console.stack import Stack, forget_other_servers
+from console.stack_folder import lock
 from model_store.process_settings import load_settings
 from model_store.settings import StoreSettings
 from producer.settings import BrokerSettings
+from training.recipes import recipe
 from training.settings import Settings
 
 FOLDER = Path("shoal-demo")
@@ -32,13 +34,16 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
 ) -> None:
     """Start servers, train, submit, classify, and draw a contact sheet; leaves that, a report and a log."""
+    forget_other_servers()
+    settings = load_settings(Settings)
+    recipe(settings.training.fit.recipe)  # a wrong name is told before anything starts
     pictures = digits() if images is None else folder(images)
     out.mkdir(parents=True, exist_ok=True)
-    forget_other_servers()
-    err.print("starting Valkey and SeaweedFS")
-    with Stack() as stack, Bars() as bars:
-        settings = _settings(stack, n_clusters)
-        report = run_demo(pictures, settings, stack, out / "contact-sheet.png", bars, out / "worker.log")
+    with lock(out / ".lock"):
+        err.print("starting Valkey and SeaweedFS")
+        with Stack() as stack, Bars() as bars:
+            own = _on(stack, settings, n_clusters)
+            report = run_demo(pictures, own, stack, out / "contact-sheet.png", bars, out / "worker.log")
     _say(report, out)
     if as_json:
         print_json(_document(report))
@@ -46,8 +51,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _settings(stack: Stack, n_clusters: int | None) -> Settings:
-    settings = load_settings(Settings)
+def _on(stack: Stack, settings: Settings, n_clusters: int | None) -> Settings:
     training = settings.training
     if n_clusters is not None:
         cluster = training.cluster.model_copy(update={"n_clusters": n_clusters})

@@ -80,9 +80,17 @@ def _say(record: ErasureRecord) -> None:
         err.print("nothing named these pictures; they are kept out from now on", highlight=False)
     for version, taken in record.learnt_by.items():
         err.print(f"model {version} has learnt from {', '.join(taken)}", highlight=False)
-    if record.learnt_by:
-        err.print("  `shoal retrain` makes one that has not", highlight=False)
     if record.unknown_models:
-        err.print(f"no list of what they learnt from: {', '.join(record.unknown_models)}", highlight=False)
+        err.print(
+            "trained from a folder or an array, or without a list, so that nobody can tell whether they have "
+            f"learnt from them: {', '.join(record.unknown_models)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if record.learnt_by or record.unknown_models:
+        err.print(
+            f"  `shoal retrain --collection {record.collection}` makes one that has not; see docs/erasure.md",
+            highlight=False,
+        )
     for line in record.remains:
         err.print(f"[bold]remains:[/] {line}", highlight=False)

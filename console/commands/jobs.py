@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from console.job_watch import JobState, JobWatch
+from console.near_collection import say_if_mistyped
 from console.output import Bars, err, print_json, table
 from console.store import connection
 from model_store.job_record import JobRecord
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
 def list_jobs(collection: Collection = "default", as_json: AsJson = False) -> None:
     """List all jobs, and complete those that can be."""
     with connection() as conn:
+        say_if_mistyped(conn.store, collection)
         watch = JobWatch(conn.store, collection)
         states = [watch.state(job_id) for job_id in Jobs(conn.store, collection).names()]
     if as_json:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from console.commands.models_diff import aliased, diff, target_of
+from console.commands.models_diff import aliased, diff
 from console.commands.models_report import report
+from console.near_collection import say_if_mistyped
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
-from model_store.bundle_files import CLUSTERS, ClusterFile
+from model_store.bundle_files import CLUSTERS, MODEL_CARD, ClusterFile
 from model_store.cluster_names import heirs
 from model_store.exclusion import check_exclusion
 from model_store.process_settings import load_settings
@@ -41,6 +42,7 @@ def list_models(collection: Collection = "default", as_json: AsJson = False) -> 
         registry = conn.registry(collection)
         aliases = {name: registry.alias(name) for name in ("champion", "challenger", "previous")}
         manifests = list(registry.versions())
+        say_if_mistyped(conn.store, collection)
     pointing = {m.version: [n for n, a in aliases.items() if a and a.version == m.version] for m in manifests}
     if as_json:
         print_json(
@@ -81,11 +83,12 @@ def show(version: Version, collection: Collection = "default", as_json: AsJson =
     """Show one version's manifest (--json) or its model card."""
     with connection() as conn:
         registry = conn.registry(collection)
+        named = aliased(registry, version) or version
         if as_json:
-            manifest, target = registry.manifest(target_of(registry, version).version)
+            manifest, target = registry.manifest(named)
             print_json({**manifest.model_dump(mode="json"), "sha256": target.sha256})
         else:
-            print(registry.file(target_of(registry, version).version, "MODEL_CARD.md").decode())
+            print(registry.file(named, MODEL_CARD).decode())
 
 
 @models.command()
@@ -102,18 +105,17 @@ def promote(
     with connection() as conn:
         check_exclusion(conn.store, racers=2, rounds=1)
         registry = conn.registry(collection)
-        version = target_of(registry, version).version
-        manifest, _ = registry.manifest(version)
+        manifest, target = registry.manifest(aliased(registry, version) or version)
         failed = [gate.reason for gate in manifest.gates if not gate.passed]
         if failed and not force:
             raise ConfigurationError(
-                f"{version} did not pass its gates ({'; '.join(failed)}): look at `shoal models diff`, and "
-                "if it is right all the same, promote it with --force --reason '...'"
+                f"{target.version} did not pass its gates ({'; '.join(failed)}): look at `shoal models "
+                "diff`, and if it is right all the same, promote it with --force --reason '...'"
             )
-        clusters = ClusterFile.from_bytes(registry.file(version, CLUSTERS)).clusters
+        clusters = ClusterFile.from_bytes(registry.file(target, CLUSTERS)).clusters
         conn.cluster_names(collection).inherit(heirs(clusters))
         said = reason or "by hand"
-        _say(registry.promote(version, reason=f"forced: {said}" if failed else said), as_json)
+        _say(registry.promote(target, reason=f"forced: {said}" if failed else said), as_json)
 
 
 @models.command()
@@ -189,7 +191,7 @@ def sign(
         alias = aliased(registry, version)  # no more is read: keys are pinned, and it may lack the signature
         version = alias.version if alias else version
         err.print(f"signing {version}", highlight=False)
-        registry.sign(version, signer, alias.sha256 if alias else None)
+        registry.sign(alias or version, signer)
     err.print(f"{version} is signed", highlight=False)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from console.near_collection import say_if_mistyped
 from console.no_result import reasons
 from console.output import err, print_json, table
 from console.store import Connection, connection
@@ -41,6 +42,8 @@ def result(
         found = {image_id: shown(answer, names) for image_id, answer in stored.items()}
         _print([found[image_id] for image_id in image_ids if image_id in found], as_json)
         missing = _missing(conn, collection, job, [name for name in image_ids if name not in found])
+        if missing:
+            say_if_mistyped(conn.store, collection)
     for reason, pictures in missing.items():
         err.print(f"no result of {', '.join(pictures)}: {reason}", highlight=False, soft_wrap=True)
     if missing:

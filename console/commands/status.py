@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from console.near_collection import say_if_mistyped
 from console.output import print_json, table
 from console.store import Connection, connection
 from producer.broker import LANES, TRAINING_QUEUE, broker_errors, lane_depths, redis_client
@@ -27,6 +28,7 @@ def status(
     """Show where the servers are, waiting messages per lane, workers and models."""
     with connection() as conn:
         document = _document(conn, collection, reveal=as_json)
+        say_if_mistyped(conn.store, collection)
     if as_json:
         print_json(document)
         return

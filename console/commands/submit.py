@@ -9,10 +9,13 @@ import typer
 
 from console.commands.result import COLUMNS, map_rows
 from console.commands.submit_bulk import submit_bulk
+from console.near_collection import say_if_mistyped
 from console.no_result import say_if_no_model
-from console.output import Bars, err, print_json, table
+from console.output import Bars, err, one_of, print_json, table
+from console.picture_names import may_be_picture
 from console.store import connection
 from console.waiting import wait_for_results
+from model_store.layout import Layout
 from model_store.manifest import sha256
 from model_store.process_settings import ProcessSettings
 from model_store.s3 import S3Store
@@ -26,6 +29,7 @@ from producer.ulid import new_ulid
 UPLOADED_AT_ONCE: Final = 256
 S3: Final = "s3://"
 SHOWN_ONE_BY_ONE: Final = 25
+SHOWN_OF_MANY: Final = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -77,17 +81,23 @@ def submit(
             as_json=as_json,
         )
         return
+    Layout(collection)  # wrong words are told before anything is uploaded
+    on_lane = one_of("--lane", lane, LANES)
     first = new_ulid()
     with connection() as conn, Bars() as bars:
+        say_if_mistyped(conn.store, collection)
         bars.stage("submit")
         with Producer(conn.settings.broker) as producer:
-            refs: list[ImageRef] = []
-            for ref in _refs(sources, prefix, conn.settings):
-                producer.submit(ref, collection=collection, lane=cast("Lane", lane))
+            refs, passed_over = list[ImageRef](), list[str]()
+            for ref in _refs(sources, prefix, conn.settings, passed_over):
+                producer.submit(ref, collection=collection, lane=cast("Lane", on_lane))
                 refs.append(ref)
                 bars.advance(len(refs))
+        if passed_over:
+            said = f"passed over, no pictures by their names: {len(passed_over)} ({_some(passed_over)})"
+            err.print(said, highlight=False, markup=False, soft_wrap=True)
         if not refs:
-            raise ConfigurationError(f"nothing to submit: no file in {', '.join(sources)}")
+            raise ConfigurationError(f"nothing to submit: no picture in {', '.join(sources)}")
         say_if_no_model(conn.registry(collection))
         found: dict[str, Result] = {}
         if wait:
@@ -104,14 +114,22 @@ def submit(
     if as_json:
         images = [ref.model_dump(include={"image_id", "bucket", "key"}) for ref in refs]
         results = [answer.model_dump(mode="json") for answer in answers]
-        print_json({"submitted": len(refs), "collection": collection, "images": images, "results": results})
+        print_json(
+            {
+                "submitted": len(refs),
+                "passed_over": passed_over,
+                "collection": collection,
+                "images": images,
+                "results": results,
+            }
+        )
     else:
         if len(answers) > SHOWN_ONE_BY_ONE:
             table("results", ("status", "cluster or error", "pictures"), _summary(answers))
         elif answers:
             table("results", COLUMNS, map_rows(answers))
         err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
-        err.print(f"each by its id: `shoal result {refs[0].image_id}`", highlight=False)
+        err.print(_how_to_look(refs, collection, shown=wait), highlight=False, soft_wrap=True)
     if wait and len(answers) < len(refs):
         err.print(
             f"{len(refs) - len(answers)} have no result yet; `shoal status --collection {collection}` shows "
@@ -129,12 +147,31 @@ def _summary(answers: list[Result]) -> list[tuple[object, ...]]:
     return [(*what, count) for what, count in counts.most_common()]
 
 
-def _refs(sources: list[str], prefix: str, settings: ProcessSettings) -> Iterator[ImageRef]:
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN_OF_MANY]) + (", ..." if len(names) > SHOWN_OF_MANY else "")
+
+
+def _how_to_look(refs: list[ImageRef], collection: str, *, shown: bool) -> str:
+    ids = list(dict.fromkeys(ref.image_id for ref in refs))
+    of = "" if collection == "default" else f" --collection {collection}"
+    if len(ids) <= SHOWN_ONE_BY_ONE:
+        return f"their results: `shoal result {' '.join(ids)}{of}`"
+    each = f"each by its id: `shoal result {ids[0]}{of}`"
+    if shown:
+        return each
+    return (
+        f"{each}; all of them: the same command with --wait, and --json for every one; it submits them again"
+    )
+
+
+def _refs(
+    sources: list[str], prefix: str, settings: ProcessSettings, passed_over: list[str]
+) -> Iterator[ImageRef]:
     for source in sources:
         if source.startswith(S3):
             yield from _stored(source, settings)
         else:
-            yield from _uploaded(Path(source), prefix, settings)
+            yield from _uploaded(Path(source), prefix, settings, passed_over)
 
 
 def _stored(source: str, settings: ProcessSettings) -> Iterator[ImageRef]:
@@ -148,10 +185,17 @@ def _stored(source: str, settings: ProcessSettings) -> Iterator[ImageRef]:
         yield ImageRef(image_id=image_id_for(bucket, info.key), bucket=bucket, key=info.key, etag=info.etag)
 
 
-def _uploaded(path: Path, prefix: str, settings: ProcessSettings) -> Iterator[ImageRef]:
+def _uploaded(
+    path: Path, prefix: str, settings: ProcessSettings, passed_over: list[str]
+) -> Iterator[ImageRef]:
+    """Upload a file, whatever its name, or what may be pictures of a folder; the rest is `passed_over`."""
     if not path.exists():
         raise ConfigurationError(f"no file or folder {path}")
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.is_file())
+        files = [file for file in found if may_be_picture(file.relative_to(path))]
+        passed_over += [str(file) for file in found if not may_be_picture(file.relative_to(path))]
     store = S3Store(settings.store.uploads_bucket, settings.store)
     for start in range(0, len(files), UPLOADED_AT_ONCE):
         part = dict(_keyed(file, prefix) for file in files[start : start + UPLOADED_AT_ONCE])

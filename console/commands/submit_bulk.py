@@ -13,6 +13,7 @@ from console.bulk_resend import resend
 from console.bulk_source import BulkSource, CsvManifest, StoredPictures
 from console.commands.jobs import say_state
 from console.job_watch import JobWatch
+from console.near_collection import say_if_mistyped
 from console.no_result import say_if_no_model
 from console.output import Bars, err, print_json
 from console.store import Connection, connection
@@ -46,6 +47,7 @@ def submit_bulk(
     if len(sources) != 1:
         raise ConfigurationError("--bulk takes one folder, one s3://bucket/prefix or one manifest.csv")
     with connection() as conn, Bars(rate="pictures/s") as bars, ExitStack() as stack:
+        say_if_mistyped(conn.store, collection)
         bars.stage("look")
         source = _source(sources[0], prefix, conn.settings.store, stack)
         if isinstance(source, CsvManifest) and source.unused:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, cast, get_args
 import typer
 
 from console.answered import Answered
-from console.output import Bars, err, print_json
+from console.output import Bars, err, one_of, print_json
 from console.store import Connection, connection
 from console.sweep import IdFrom, Sweep, SweepRecord
 from model_store.layout import Layout
@@ -68,7 +68,7 @@ def sweep(
     nothing waits in Redis any more, it begins anew. If Redis was lost meanwhile, say --restart. A picture
     uploaded under the key of one that was answered counts as answered.
     """
-    id_from, on_lane = _one_of("--image-id", image_id, get_args(IdFrom)), _one_of("--lane", lane, LANES)
+    id_from, on_lane = one_of("--image-id", image_id, get_args(IdFrom)), one_of("--lane", lane, LANES)
     start = _since(since)
     ended: list[SweepRecord] = []
     with connection() as conn, Bars() as bars, Producer(conn.settings.broker) as producer:
@@ -139,12 +139,6 @@ def _buckets(conn: Connection, bucket: str | None) -> tuple[str, ...]:
             f"workers may read {', '.join(allowed)}, not {bucket}; see SHOAL_STORE__MORE_UPLOADS_BUCKETS"
         )
     return allowed if bucket is None else (bucket,)
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ConfigurationError(f"{option} is one of {', '.join(allowed)}, not {value}")
-    return value
 
 
 def _since(text: str | None) -> datetime | None:

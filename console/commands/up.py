@@ -13,8 +13,9 @@ from console.output import err
 from console.stack import Stack, forget_other_servers
 from console.stack_folder import write_private
 from console.supervisor import Child, Supervisor
-from model_store.process_settings import PREFIX, STACK_FILE
+from model_store.process_settings import PREFIX, STACK_FILE, load_settings
 from producer.errors import ConfigurationError
+from worker.settings import Settings as WorkerSettings
 
 DATA_DIR = STACK_FILE.parent
 BROKER_URL, STORE_ENDPOINT = "SHOAL_BROKER__URL", "SHOAL_STORE__ENDPOINT"
@@ -33,6 +34,11 @@ def up(
 
     With SHOAL_BROKER__URL set, the servers of the settings are used and none is started.
     """
+    if workers > 1 and (port := load_settings(WorkerSettings).worker.health_port):
+        raise ConfigurationError(
+            f"SHOAL_WORKER__HEALTH_PORT={port} is one port, and {workers} workers need one each: set it to 0 "
+            "for any free ones, which the log tells"
+        )
     with _servers(data_dir) as environment:
         for name in (*(f"worker-{i + 1}" for i in range(workers)), "trainer", "beat"):
             err.print(f"  {name}", highlight=False)

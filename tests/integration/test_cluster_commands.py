@@ -13,7 +13,7 @@ from PIL import Image
 from console.cli import main
 from console.stack import Stack
 from model_store.bundle_files import CLUSTERS, ClusterFile
-from model_store.layout import Layout
+from model_store.layout import MANIFEST, Layout
 from model_store.ledger import Ledger
 from model_store.manifest import Gate
 from model_store.registry import Registry
@@ -119,7 +119,9 @@ def test_names_and_merges_are_given_and_taken_back(shell: Shell) -> None:
     assert merge == [{"id": second, "shown_as": first, "name": "invoices"}]
     rows = {row["id"]: row for row in shell.json("clusters", "list")}
     assert (rows[second]["shown_as"], rows[second]["name"]) == (first, "invoices")
-    assert "invoices" in shell.run("clusters", "list")
+    listed = shell.run("clusters", "list")
+    assert "invoices" in listed
+    assert "fitted on (no held-out)" in listed  # a report counts these too
 
     assert shell.json("clusters", "split", second)[0]["shown_as"] == second
     assert shell.json("clusters", "name", first, "--clear")[0]["name"] is None
@@ -160,6 +162,13 @@ def test_diff_shows_what_would_change_in_words_json_and_pictures(
     assert (alone["before"], alone["after"]) == (champion, challenger)
 
 
+def test_a_collection_that_may_be_a_slip_for_another_is_asked_about(shell: Shell) -> None:
+    assert "did you mean" not in shell.run("result", "nosuch", status=1)
+    shell.collection += "s"
+    assert f"did you mean {shell.collection[:-1]}?" in shell.run("result", "nosuch", status=1)
+    assert "did you mean" in shell.run("clusters", "list", status=1)
+
+
 def test_what_is_logged_does_not_stand_in_what_a_script_reads(shell: Shell) -> None:
     shell.store.put(Layout(shell.collection).run("cut"), b'{"slot": "cu')
     assert shell.json("models", "runs") == []
@@ -179,6 +188,18 @@ def test_what_failed_a_gate_is_promoted_by_force_only_with_a_reason_that_is_kept
 
     kept = [row["reason"] for row in shell.json("models", "history")]
     assert kept == ["", "forced: the merge is wanted", "rollback by hand"]
+
+
+def test_a_manifest_exchanged_after_its_alias_was_set_is_neither_shown_nor_promoted(
+    shell: Shell, models: tuple[Trained, Trained]
+) -> None:
+    key = Layout(shell.collection).model(models[1].manifest.version, MANIFEST)
+    shell.store.put(key, shell.store.get(key).data.replace(b'"passed": false', b'"passed": true'))
+
+    for command in ("show", "promote"):
+        said = shell.run("models", command, "challenger", status=1)
+        assert "is not the one that was promoted" in said
+    assert len(shell.json("models", "history")) == 1
 
 
 def test_a_merged_cluster_inherits_its_name_when_promoted_by_hand(

@@ -111,6 +111,16 @@ def test_a_child_that_was_well_once_is_started_again_whatever_its_status(
     assert "worker | ended with status 78; starting it again in" in log.getvalue()
 
 
+def test_a_child_that_only_waited_for_its_servers_was_never_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
+    log = Log()
+
+    with Supervisor([python("worker", "print('hello'); raise SystemExit(69)")], out=log):
+        log.wait_for("hello", count=3)
+
+    assert "worker | ended with status 69; starting it again in 2 s" in log.getvalue()
+
+
 def test_the_first_ctrl_c_while_all_stop_after_a_wrong_setting_kills_nobody(tmp_path: Path) -> None:
     ready = str(tmp_path / "ready")
     misled = f"import os, time\nwhile not os.path.exists({ready!r}): time.sleep(0.02)\nraise SystemExit(78)"
@@ -196,6 +206,7 @@ def test_child_that_ignores_term_is_killed_within_the_time_limit() -> None:
     keeper.stop()
 
     assert time.monotonic() - asked < 4.0
+    assert "still at work; it is killed 0.5 s after it was asked to stop" in log.getvalue()
     assert not psutil.pid_exists(log.pids()[0])
 
 

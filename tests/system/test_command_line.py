@@ -89,7 +89,10 @@ def test_a_person_goes_from_up_to_results(up: Path, shell: Shell, pictures: Path
     assert isinstance(results, list)
     assert len(results) == 60
     (shell.folder / "empty").mkdir()
-    assert "nothing to submit: no file in empty" in shell.run("submit", "empty", status=1)
+    (shell.folder / "empty" / "README.txt").write_text("no picture")
+    said = shell.run("submit", "empty", status=1)
+    assert "no pictures by their names: 1 (empty/README.txt)" in said
+    assert "nothing to submit: no picture in empty" in said
     one = shell.json("result", results[0]["image_id"])
     assert one["status"] in {"assigned", "unknown"}
     status = shell.json("status")
@@ -147,6 +150,8 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "nowhere", "--out", "x"), "nowhere"),
         (("evaluate", "--images", "x", "--labels", "y", "--bundle", "."), "no manifest.json"),
         (("submit", "nowhere"), "no file or folder nowhere"),
+        (("submit", "pictures", "--lane", "express"), "--lane is one of interactive, bulk, not express"),
+        (("submit", "pictures", "--collection", "bad/name"), "no name for a collection"),
         (("demo", "--images", "nowhere"), "no folder nowhere"),
         (("train", "pictures", "--collection", "bad/name", "--out", "x"), "no name for a collection"),
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),

@@ -148,7 +148,9 @@ def _clusters_words(shown: int, there_are: int) -> str:
     which = "" if shown == there_are else f"The {shown} largest of {there_are:,}. "
     return (
         f"{which}Typical pictures lie nearest to the centre, borderline ones nearly as near to another "
-        "centre, outliers farthest out. Beyond the dashed line a picture is answered <code>unknown</code>."
+        "centre, outliers farthest out. Beyond the dashed line a picture is answered <code>unknown</code>. "
+        "Counted are all pictures of this report, held-out ones too; <code>shoal clusters list</code> counts "
+        "those that the centres were fitted on."
     )
 
 

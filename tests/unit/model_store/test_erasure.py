@@ -45,11 +45,12 @@ def test_the_record_says_which_models_had_learnt_from_it(place: Place, tiny_bund
     registry = Registry(place.store, "default")
     without = {**files, REFERENCE: save({"shares": np.zeros(3, np.float32)})}
     registry.publish(older.model_copy(update={"files": listed(without)}), without)
+    registry.publish(tiny_bundle[0].model_copy(update={"version": "of-a-folder"}), files)
 
     record = place.erasure.run(["img_1", "img_2", "img_5"])
 
     assert record.learnt_by == {manifest.version: ("img_1", "img_5")}
-    assert record.unknown_models == ("older",)
+    assert record.unknown_models == ("of-a-folder", "older")
     registry.promote(manifest.version)
     assert registry.load(registry.current(), "cpu").manifest.version == manifest.version  # still whole
 

@@ -73,6 +73,24 @@ def test_a_manifest_that_was_not_promoted_is_refused(
 
     with pytest.raises(BundleInvalid, match="is not the one that was promoted"):
         registry.load(target, "cpu")
+    for use in (registry.manifest, registry.promote, lambda named: registry.file(named, MODEL_CARD)):
+        with pytest.raises(BundleInvalid, match="is not the one that was promoted"):
+            use(target)
+    assert registry.alias("champion") is None
+
+
+def test_nobody_goes_back_to_a_manifest_that_was_exchanged(
+    store: MemoryStore, registry: Registry, target: Target, tiny_bundle: TinyBundle
+) -> None:
+    manifest, files = tiny_bundle
+    registry.promote(target)
+    champion = registry.promote(registry.publish(manifest.model_copy(update={"version": "v2"}), files))
+    key = LAYOUT.model("v1", MANIFEST)
+    store.put(key, store.get(key).data.replace(b'"n_images": 60', b'"n_images": 61'))
+
+    with pytest.raises(BundleInvalid, match="of version v1 is not the one that was promoted"):
+        registry.rollback()
+    assert registry.alias("champion") == champion
 
 
 def test_a_missing_manifest_is_refused(store: MemoryStore, registry: Registry, target: Target) -> None:

@@ -179,9 +179,9 @@ def test_what_was_exchanged_after_an_alias_named_it_is_not_signed_by_that_alias(
     forged = overwrite(store, *named(make_tiny_bundle(seed=1), "v1"), "v1")
 
     with pytest.raises(BundleInvalid, match=r"manifest\.json of version v1 is not the one that was promoted"):
-        signed.sign("v1", KEY, promoted.sha256)
+        signed.sign(promoted, KEY)
     with pytest.raises(ObjectNotFound):
         store.get(LAYOUT.model("v1", SIGNATURE))
 
-    signed.sign("v1", KEY, forged.sha256)
+    signed.sign(forged, KEY)
     assert signed.manifest("v1")

@@ -70,7 +70,9 @@ def test_message_is_signed_where_there_are_keys(courier: Courier) -> None:
 def test_bad_address_is_refused_and_nothing_is_sent(
     address: dict[str, Any], producer: Producer, courier: Courier
 ) -> None:
-    with pytest.raises(InvalidReference, match="not a collection, lane and job id"):
+    with pytest.raises(
+        InvalidReference, match=r"^not a collection, lane and job id: .* interactive or bulk$"
+    ):
         producer.submit(ref(1), **address)
 
     producer.flush()

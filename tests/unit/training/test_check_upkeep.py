@@ -9,7 +9,7 @@ from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.object_store import MemoryStore
 from model_store.registry import Registry
-from producer.errors import AccessDenied, ShoalError, StoreUnavailable
+from producer.errors import AccessDenied, ObjectNotFound, ShoalError, StoreUnavailable
 from tests.tiny_model import TinyBundle
 from tests.unit.training.checked import NOW, Recorded, check
 from training import check as check_module
@@ -61,7 +61,14 @@ def test_finished_days_are_compacted_and_counted_once(
     assert sum(len(table) for table in Ledger(store, "default").tables(["image_id"])) == 27
 
 
-@pytest.mark.parametrize("error", [AccessDenied("the policies are of yesterday"), StoreUnavailable("away")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        AccessDenied("the policies are of yesterday"),
+        StoreUnavailable("away"),
+        ObjectNotFound("gone meanwhile"),
+    ],
+)
 def test_what_cannot_be_removed_holds_up_nothing_else(
     store: MemoryStore,
     classified: Callable[..., None],

@@ -97,6 +97,8 @@ def test_a_fit_cut_short_within_an_epoch_goes_on_after_its_last_step(recipe: str
     resumed, _ = fit(attempt(store, 2), settings(recipe))
 
     assert resumed.resumed_at == 36
+    assert resumed.seconds > resumed.earlier_s > 0  # the whole, as its epochs tell it
+    assert resumed.seconds >= resumed.history[-1].seconds
     assert [(r.train, r.validation) for r in resumed.history] == [
         (r.train, r.validation) for r in unbroken.history
     ]

@@ -93,6 +93,7 @@ def test_every_section_and_every_drawing_is_there(report: Report) -> None:
     assert all(data.startswith(b"\x89PNG") for name, data in report.files.items() if name != PAGE)
     for told in ("became champion", "manual-1", "2 decode.corrupt", "d" * 64, "torch 2", ">cpu<", "pixel"):
         assert told in html, told
+    assert "Counted are all pictures of this report, held-out ones too" in html
 
 
 def test_nothing_is_fetched_and_no_script_runs(report: Report) -> None:

@@ -1,0 +1,44 @@
+"""What `shoal demo` refuses before anything starts."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.cli import main
+from console.stack_folder import lock
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> "Refused":
+    monkeypatch.chdir(tmp_path)
+    return Refused(monkeypatch, capsys)
+
+
+class Refused:
+    """Runs `shoal demo`, which must not come as far as its servers; gives what it says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self) -> str:
+        def started(*_: object, **__: object) -> None:
+            pytest.fail("servers are started")
+
+        self._monkeypatch.setattr("console.commands.demo.Stack", started)
+        self._monkeypatch.setattr(sys, "argv", ["shoal", "demo"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 1
+        return self._capsys.readouterr().err
+
+
+def test_a_wrong_recipe(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_TRAINING__FIT__RECIPE", "magic")
+    assert "no recipe is called 'magic'; known: " in refused()
+
+
+def test_a_folder_in_which_another_demo_is_at_work(refused: Refused) -> None:
+    Path("shoal-demo").mkdir()
+    with lock(Path("shoal-demo") / ".lock"):
+        assert "shoal-demo is in use by process" in refused()
