@@ -3,7 +3,7 @@
 ```
 raw              the pixels themselves
 notebook         notebook_pipeline.py; it alone does not go through training's own PCA and KMeans
-pixel pure ...   each of training's recipes, with its default settings
+pixel pure ...   each of training's recipes, with its default settings but for the side of the pictures
 teacher          the features of the network that `distilled` learns from
 ```
 """
@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.identity import Remembering
 from benchmarks.notebook_pipeline import fit_notebook, latents
 from benchmarks.quality_sets import Rows
+from model_store.efficientnet_lite import EfficientNetLite0
 from model_store.predictor import best_device
-from training.efficientnet_lite import EfficientNetLite0
 from training.fit import embed, fit_autoencoder
 from training.fit_settings import FitSettings, plan_steps
 from training.recipes import RECIPES, distilled
@@ -128,7 +128,11 @@ class Methods:
         if method == "distilled":
             remembering = self._teacher()[1]
             distilled.load_teacher = lambda *_: remembering  # type: ignore[attr-defined, assignment]
-        settings = self._settings.model_copy(update={"recipe": method, "random_state": seed})
+        architecture = {"input_size": pixels.shape[1]}
+        settings = FitSettings.model_validate(
+            self._settings.model_dump(exclude_unset=True)
+            | {"recipe": method, "random_state": seed, "architecture": architecture}
+        )
         encoder = fit_autoencoder(pixels, pixels, settings, rows=rows, validation_rows=held_out).encoder
         return Embedder(lambda some: embed(encoder, some, device=self._device), (encoder, pixels.shape[1]))
 

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from model_store.efficientnet_lite import EfficientNetLite0, SamePaddedConv2d
 from producer.errors import ConfigurationError
-from training.efficientnet_lite import EfficientNetLite0, SamePaddedConv2d
+from training.lite0_weights import folded
 from training.teachers import LITE0, NetworkTeacher, load_teacher
 
 CPU = torch.device("cpu")
@@ -122,4 +123,4 @@ def test_a_convolution_divides_the_side_and_rounds_up(side: int, stride: int, ex
 
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(RuntimeError, match="Missing key"):
-        EfficientNetLite0().load_published({})
+        EfficientNetLite0().load_state_dict(folded({}))
