@@ -18,8 +18,12 @@ class Architecture(BaseModel):
     name: Literal["residual-autoencoder-v1", "efficientnet-lite0-autoencoder-v1"] = Field(
         RESIDUAL, description="family of networks; the recipe sets it"
     )
-    input_size: Literal[32, 64, 96, 128, 160, 192, 224] = Field(
-        32, description="side S of the square input, in pixels; with `pretrained` 192 where it is not set"
+    input_size: int = Field(
+        32,
+        ge=32,
+        le=224,
+        multiple_of=32,
+        description="side S of the square input, in pixels; with `pretrained` 192 where it is not set",
     )
     widths: tuple[int, ...] = Field(
         (24, 48, 96),
@@ -45,7 +49,7 @@ class Architecture(BaseModel):
     @property
     def drawn_size(self) -> int:
         """Side of what the decoder draws, in pixels; it is brought to `input_size`."""
-        return int(self.input_size) // (LITE0_DRAWN if self.name == LITE0 else 1)
+        return self.input_size // (LITE0_DRAWN if self.name == LITE0 else 1)
 
     @property
     def grid(self) -> int:

@@ -12,10 +12,8 @@ def random_trunk(monkeypatch: pytest.MonkeyPatch, seed: int = 0) -> EfficientNet
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         trunk = EfficientNetLite0()
-    for convolution in trunk.modules():
-        if isinstance(
-            convolution, torch.nn.Conv2d
-        ):  # torch's own start lets the signal die out over fifty layers
-            torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        for convolution in trunk.modules():
+            if isinstance(convolution, torch.nn.Conv2d):  # in torch's own start the signal dies out
+                torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     monkeypatch.setattr(pretrained, "published_lite0", lambda: trunk)
     return trunk

@@ -1,4 +1,6 @@
+import json
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,10 +12,15 @@ from model_store.architecture import LITE0, RESIDUAL, Architecture
 from model_store.autoencoder import Decoder
 from model_store.efficientnet_lite import EfficientNetLite0
 from model_store.encoders import new_encoder
+from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
 from tests.unit.training.one_trunk import random_trunk
-from training.fit import FitSettings, embed, fit_autoencoder
+from training.fit import FitSettings, embed, fit_autoencoder, lead
+from training.fit_settings import plan_steps
+from training.read_ahead import Pictures
 from training.recipes.pretrained import Pretrained
+from training.settings import Settings
+from training.team import Team
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,6 +98,25 @@ def test_the_recipe_decides_the_family_and_what_is_not_set() -> None:
     assert SETTINGS.network.input_size == 32
     assert FitSettings().network == Architecture()
     assert FitSettings().network.name == RESIDUAL
+
+
+def test_recipe_and_side_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_TRAINING__FIT__RECIPE", "pretrained")
+    monkeypatch.setenv("SHOAL_TRAINING__FIT__ARCHITECTURE__INPUT_SIZE", "96")
+
+    training = load_settings(Settings).training
+
+    assert (training.fit.network.name, training.preprocess.input_size) == (LITE0, 96)
+
+
+def test_the_other_processes_of_a_team_are_told_the_same_network() -> None:
+    team = mock.create_autospec(Team, instance=True)
+    pictures = Pictures(coloured(16), np.arange(16), None)
+
+    lead(team, SETTINGS, plan_steps(16, SETTINGS), pictures, None)
+
+    facts = json.loads(json.dumps(team.send.call_args.args[0]))
+    assert FitSettings.model_validate(facts["settings"]).network == SETTINGS.network
 
 
 @pytest.mark.parametrize(
