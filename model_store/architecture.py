@@ -23,7 +23,7 @@ class Architecture(BaseModel):
         ge=32,
         le=224,
         multiple_of=32,
-        description="side S of the square input, in pixels; with `pretrained` 192 where it is not set",
+        description="side S of the square input, in pixels; with `pretrained` 160 where it is not set",
     )
     widths: tuple[int, ...] = Field(
         (24, 48, 96),

@@ -94,7 +94,7 @@ def test_a_fit_that_starts_from_a_champion_keeps_its_encoder(monkeypatch: pytest
 def test_the_recipe_decides_the_family_and_what_is_not_set() -> None:
     network = FitSettings(recipe="pretrained").network
 
-    assert (network.name, network.input_size, network.embedding_dim) == (LITE0, 192, 1280)
+    assert (network.name, network.input_size, network.embedding_dim) == (LITE0, 160, 1280)
     assert SETTINGS.network.input_size == 32
     assert FitSettings().network == Architecture()
     assert FitSettings().network.name == RESIDUAL
@@ -125,7 +125,7 @@ def test_the_other_processes_of_a_team_are_told_the_same_network() -> None:
         ("pure", {"name": LITE0, "embedding_dim": 1280}, "leave architecture.name unset"),
         ("pretrained", {"name": RESIDUAL}, "leave architecture.name unset"),
         ("pretrained", {"embedding_dim": 96}, "is 1280: leave it unset"),
-        ("pretrained", {"widths": [4, 4, 4, 4, 4]}, "48 pixels cannot be halved 5 times"),
+        ("pretrained", {"widths": [4, 4, 4, 4, 4]}, "40 pixels cannot be halved 5 times"),
     ],
 )
 def test_an_architecture_that_the_recipe_cannot_train_is_refused_with_advice(
