@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from model_store.architecture import Architecture
-from model_store.autoencoder import Encoder, to_images
+from model_store.autoencoder import to_images
 from model_store.clusterer import QUANTILES, Clusterer
+from model_store.encoders import new_encoder
 from model_store.predictor import Predictor, best_device
 
 BATCHES = (1, 32, 256, 1024)
@@ -54,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     device = best_device(options.device)
     architecture = Architecture()
-    encoder = Encoder(architecture)
+    encoder = new_encoder(architecture)
     predictor = Predictor(encoder, random_clusterer(architecture.embedding_dim), device)
     threads = torch.get_num_threads()
     print(f"{architecture.input_size} px, {device}, torch {torch.__version__}, {threads} threads")

@@ -1,6 +1,6 @@
 """How good clusters are, by method and set: one table, one JSON line.
 
-    python -m benchmarks.quality [--sets ...] [--methods ...] [--seeds 3] [--cells FILE] [--json]
+    python -m benchmarks.quality [--sets ...] [--methods ...] [--seeds 3] [--side S] [--cells FILE] [--json]
     python -m benchmarks.quality --npy trainX.npy valX.npy valY.npy     the notebook's own data
 
 Sets and what is scored of them: `quality_sets.py`; methods: `quality_methods.py`; what a cell measures:
@@ -36,7 +36,7 @@ COSTS = ("parameters", "multiply_adds", "images_per_s", "images_per_cpu_s")
 
 def planned(sets: Iterable[LabelledSet], asked: argparse.Namespace) -> list[Cell]:
     """List the cells, a whole table of one seed before the next seed."""
-    sets, further = list(sets), {"steps": asked.steps, "limit": asked.limit}
+    sets, further = list(sets), {"steps": asked.steps, "limit": asked.limit, "side": asked.side}
     pairs = itertools.product(range(asked.seeds), sets, asked.methods)
     cells = [Cell(one.name, method, seed, **further) for seed, one, method in pairs]
     clusterable = [method for method in asked.methods if method != "notebook"]
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="of every training; default: as the settings have it")
     parser.add_argument("--limit", type=int, help="pictures to train on and to score, to try things out")
+    parser.add_argument("--side", type=int, help="of the pictures, in pixels; `pretrained` wants 96 or more")
     parser.add_argument("--absent", nargs="*", default=["photos"], help="sets of which each kind is left out")
     parser.add_argument("--cells", type=Path, help="JSON lines; cells that it has are not measured again")
     parser.add_argument("--table", action="store_true", help="measure nothing, show what --cells has")
@@ -169,7 +170,7 @@ def main() -> None:
     names = asked.sets or (["npy"] if asked.npy else list(SETS))
     file, started = CellsFile(asked.cells), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        side = FitSettings().architecture.input_size
+        side = asked.side or FitSettings().network.input_size
         sets = {one.name: one for one in read_sets(names, asked.data, asked.npy, side, Path(folder))}
         cells = planned(sets.values(), asked)
         if not asked.table:
@@ -181,6 +182,7 @@ def main() -> None:
         "commits": sorted({file.done[cell]["commit"] for cell in cells if cell in file.done}),
         "steps": asked.steps,
         "limit": asked.limit,
+        "side": side,
         "seconds": round(time.monotonic() - started),
         "rows": rows,
     }

@@ -36,7 +36,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is measured, and how much of it: cells of other `steps` or `limit` are others (None: all)."""
+    """What is measured, and how much of it: cells of other `steps`, `limit` or `side` are others.
+
+    None stands for all steps, all pictures, and the side of the default settings.
+    """
 
     set: str
     method: str
@@ -44,6 +47,7 @@ class Cell:
     absent: str | None = None
     steps: int | None = None
     limit: int | None = None
+    side: int | None = None
 
 
 class CellsFile:

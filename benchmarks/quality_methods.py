@@ -3,9 +3,10 @@
 ```
 raw              the pixels themselves
 notebook         notebook_pipeline.py; it alone does not go through training's own PCA and KMeans
-pixel pure ...   each of training's recipes, with its default settings
+pixel pure ...   each of training's recipes, with its default settings but for the side of the pictures
 teacher          the features of the network that `distilled` learns from
 ```
+The encoder of `pretrained` is not trained: no cell trains its decoder, and each picture is embedded once.
 """
 
 import statistics
@@ -24,11 +25,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.identity import Remembering
 from benchmarks.notebook_pipeline import fit_notebook, latents
 from benchmarks.quality_sets import Rows
+from model_store.efficientnet_lite import EfficientNetLite0
+from model_store.encoders import new_encoder
 from model_store.predictor import best_device
-from training.efficientnet_lite import EfficientNetLite0
 from training.fit import embed, fit_autoencoder
-from training.fit_settings import FitSettings, plan_steps
+from training.fit_settings import PRETRAINED, FitSettings, plan_steps
 from training.recipes import RECIPES, distilled
+from training.recipes.pretrained import Pretrained
 from training.teacher_targets import BATCH_SIZE
 from training.teachers import NetworkTeacher, efficientnet_lite0
 
@@ -100,6 +103,7 @@ class Methods:
         self._settings = FitSettings.model_validate({"device": device, **bounds})
         self._device = best_device(device)
         self._asked: tuple[NetworkTeacher, Remembering] | None = None
+        self._frozen: tuple[NetworkTeacher, Remembering] | None = None
 
     def __call__(
         self, method: str, pixels: NDArray[np.uint8], rows: Rows, held_out: Rows, seed: int
@@ -128,7 +132,16 @@ class Methods:
         if method == "distilled":
             remembering = self._teacher()[1]
             distilled.load_teacher = lambda *_: remembering  # type: ignore[attr-defined, assignment]
-        settings = self._settings.model_copy(update={"recipe": method, "random_state": seed})
+        architecture = {"input_size": pixels.shape[1]}
+        settings = FitSettings.model_validate(
+            self._settings.model_dump(exclude_unset=True)
+            | {"recipe": method, "random_state": seed, "architecture": architecture}
+        )
+        if method == PRETRAINED:
+            frozen, remembering = self._pretrained(settings)
+            return Embedder(
+                _in_batches(remembering), (new_encoder(settings.network), frozen.side), _in_batches(frozen)
+            )
         encoder = fit_autoencoder(pixels, pixels, settings, rows=rows, validation_rows=held_out).encoder
         return Embedder(lambda some: embed(encoder, some, device=self._device), (encoder, pixels.shape[1]))
 
@@ -137,6 +150,15 @@ class Methods:
             teacher = efficientnet_lite0(torch.device(self._device))
             self._asked = teacher, Remembering(teacher)
         return self._asked
+
+    def _pretrained(self, settings: FitSettings) -> tuple[NetworkTeacher, Remembering]:
+        side = settings.network.input_size
+        if self._frozen is None or self._frozen[0].side != side:
+            encoder = Pretrained(settings.network, settings.augmentation).encoder
+            in_0_to_1 = torch.zeros(3), torch.full((3,), 255.0)
+            frozen = NetworkTeacher(PRETRAINED, encoder, side, *in_0_to_1, torch.device(self._device))
+            self._frozen = frozen, Remembering(frozen)
+        return self._frozen
 
 
 def _in_batches(teacher: NetworkTeacher | Remembering) -> Embed:

@@ -12,7 +12,8 @@
    pixel shuffle  (B, 3, S, S) in (0, 1)
 ```
 
-The shapes follow from `Architecture`, which a manifest carries: weights alone restore both halves.
+The shapes follow from `Architecture`, which a manifest carries: weights alone restore both halves. The
+encoder of another family is another class (`encoders.py`), whose decoder may draw smaller and scale up.
 Shapes: B batch, S side, D embedding.
 """
 
@@ -69,11 +70,22 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures to embeddings; the only part a worker loads."""
+    """Pictures to embeddings, the only part a worker loads: base of those of all families."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed pictures: (B, 3, S, S) float32 in [0, 1] to (B, D) float32, not normalised."""
+        raise NotImplementedError
+
+
+class ResidualEncoder(Encoder):
+    """The encoder that is drawn above; it is trained with its decoder."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
         widths = architecture.widths
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
@@ -115,10 +127,17 @@ class Decoder(nn.Module):
             *(_upsample(a, b) for a, b in pairwise(widths)),
         )
         self.to_pixels = nn.Sequential(nn.Conv2d(widths[-1], 12, 3, 1, 1), nn.PixelShuffle(2))
+        drawn_whole = architecture.drawn_size == architecture.input_size
+        self.scale = nn.Identity() if drawn_whole else nn.Upsample(architecture.input_size, mode="bilinear")
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Draw pictures: (B, D) to (B, 3, S, S) in (0, 1)."""
+        drawn: Tensor = self.scale(self.draw(embeddings))
+        return drawn
+
+    def draw(self, embeddings: Tensor) -> Tensor:
+        """Draw as large as the decoder draws by itself, `drawn_size`."""
         grid = torch.relu(self.unpool(embeddings)).contiguous(memory_format=torch.channels_last)
         pixels: Tensor = self.to_pixels(self.stages(grid))
         return torch.sigmoid(pixels)

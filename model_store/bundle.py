@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import nn
 
-from model_store.autoencoder import Decoder, Encoder
+from model_store.autoencoder import Decoder
 from model_store.bundle_files import (
     CLUSTERS,
     DECODER,
@@ -24,6 +24,7 @@ from model_store.bundle_files import (
     ClusterFile,
 )
 from model_store.clusterer import KMEANS_FILE, PCA_FILE, Clusterer
+from model_store.encoders import new_encoder
 from model_store.manifest import Manifest
 from model_store.predictor import Prediction, Predictor
 from producer.errors import BundleInvalid
@@ -80,7 +81,7 @@ def load_bundle(manifest_bytes: bytes, files: Mapping[str, bytes], sha256: str, 
     checked = {name: manifest.verify(name, files.get(name)) for name in SERVING_FILES}
     try:
         clusterer = Clusterer.from_files(checked[PCA_FILE], checked[KMEANS_FILE])
-        encoder = Encoder(manifest.architecture)
+        encoder = new_encoder(manifest.architecture)
         encoder.load_state_dict(safetensors.torch.load(checked[ENCODER]))
         named = ClusterFile.from_bytes(checked[CLUSTERS])
         probe = safetensors.numpy.load(checked[PROBE])

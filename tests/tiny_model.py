@@ -13,6 +13,7 @@ from model_store.architecture import Architecture
 from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
 from model_store.clusterer import Clusterer
+from model_store.encoders import new_encoder
 from model_store.manifest import Manifest, Snapshot, libraries
 from model_store.predictor import Predictor
 from model_store.preprocess import Preprocess
@@ -53,7 +54,7 @@ def tiny_model(seed: int = 0, n_clusters: int = N_CLUSTERS, n_components: int = 
     """Make a model: the same seed, the same numbers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, decoder = Encoder(ARCHITECTURE).eval(), Decoder(ARCHITECTURE).eval()
+        encoder, decoder = new_encoder(ARCHITECTURE).eval(), Decoder(ARCHITECTURE).eval()
     pixels = tiny_pixels(N_PICTURES, seed)
     embeddings = embed(encoder, pixels)  # (N, D)
     settings = ClusterSettings(n_clusters=n_clusters, n_components=n_components, n_init=2)

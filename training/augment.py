@@ -92,6 +92,8 @@ def _colour(images: Tensor, settings: Augmentation) -> Tensor:
 
 def _blur(images: Tensor, settings: Augmentation) -> Tensor:
     """Blend some pictures with their 3x3 mean, by a random share."""
-    soft = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+    soft = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9  # avg_pool2d takes three times as long
     share = _uniform(images, 0, 1) * _chance(images, settings.blur)
     return torch.lerp(images, soft, share.view(-1, 1, 1, 1))

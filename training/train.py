@@ -133,7 +133,7 @@ def train(
     card = model_card(
         version=version,
         recipe=settings.fit.recipe,
-        architecture=settings.fit.architecture,
+        architecture=settings.fit.network,
         snapshot=snapshot,
         metrics=metrics,
         clusters=clusters,
@@ -146,7 +146,7 @@ def train(
         collection=collection,
         created_at=datetime.now(UTC),
         recipe=settings.fit.recipe,
-        architecture=settings.fit.architecture,
+        architecture=settings.fit.network,
         preprocess=settings.preprocess,
         embedding_dim=embeddings.shape[1],
         n_components=len(clusterer.components),

@@ -31,4 +31,4 @@ class TrainSettings(BaseModel):
     @property
     def preprocess(self) -> Preprocess:
         """How pictures must be decoded for this run."""
-        return Preprocess(input_size=self.fit.architecture.input_size)
+        return Preprocess(input_size=self.fit.network.input_size)

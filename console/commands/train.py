@@ -40,9 +40,12 @@ def train(
         typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="pixel, pure, or distilled (best for photographs)")
+        str | None,
+        typer.Option(help="pixel, pure, distilled (photographs), or pretrained (the same, on GPUs)"),
     ] = None,
-    input_size: Annotated[int | None, typer.Option(help="side of the network's input: 32, 64 or 96")] = None,
+    input_size: Annotated[
+        int | None, typer.Option(help="side of the network's input: 32, 64 ... 224")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="at most")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="equal seeds give equal models on a CPU")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,

@@ -156,6 +156,10 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "pictures", "--collection", "bad/name", "--out", "x"), "no name for a collection"),
         (("train", "pictures", "--input-size", "33", "--out", "x"), "input_size"),
         (("train", "pictures", "--recipe", "magic", "--out", "x"), "magic"),
+        (
+            ("train", "pictures", "--recipe", "pretrained", "--input-size", "33", "--out", "x"),
+            "input_size: Input should be a multiple of 32",
+        ),
         (("train", "pictures", "--force", "--out", "x"), "--reason"),
         (("train", "pictures", "--n-clusters", "some", "--out", "x"), "a number from 1 on, or auto"),
     ],

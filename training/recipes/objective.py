@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_store.architecture import Architecture
-from model_store.autoencoder import Decoder, Encoder
+from model_store.autoencoder import Decoder
+from model_store.encoders import new_encoder
 from training.augmentation import Augmentation
 
 Losses = dict[str, Tensor]
@@ -38,7 +39,7 @@ class Objective(nn.Module):
     def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:
         super().__init__()
         self.augmentation = augmentation
-        self.encoder = Encoder(architecture)
+        self.encoder = new_encoder(architecture)
         self.decoder = Decoder(architecture)
 
     def targets(

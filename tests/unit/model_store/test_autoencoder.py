@@ -3,7 +3,8 @@ import torch
 from pydantic import ValidationError
 
 from model_store.architecture import Architecture
-from model_store.autoencoder import Decoder, Encoder, to_images
+from model_store.autoencoder import Decoder, to_images
+from model_store.encoders import new_encoder
 
 SMALL = Architecture(widths=(4, 6), embedding_dim=5)
 
@@ -16,7 +17,7 @@ def test_both_halves_have_the_shapes_that_the_architecture_says(input_size: int)
     images = torch.rand(2, 3, input_size, input_size)
 
     with torch.inference_mode():
-        embeddings = Encoder(architecture)(images)
+        embeddings = new_encoder(architecture)(images)
         drawn = Decoder(architecture)(embeddings)
 
     assert embeddings.shape == (2, 5)
@@ -25,7 +26,7 @@ def test_both_halves_have_the_shapes_that_the_architecture_says(input_size: int)
 
 
 def test_a_picture_embeds_alike_alone_and_in_a_batch() -> None:
-    encoder = Encoder(SMALL).eval()
+    encoder = new_encoder(SMALL).eval()
     images = torch.rand(7, 3, 32, 32)
 
     with torch.inference_mode():
@@ -36,7 +37,7 @@ def test_a_picture_embeds_alike_alone_and_in_a_batch() -> None:
 
 
 def test_memory_layout_of_the_input_changes_nothing() -> None:
-    encoder = Encoder(SMALL).eval()
+    encoder = new_encoder(SMALL).eval()
     images = torch.rand(3, 3, 32, 32)
 
     with torch.inference_mode():
@@ -47,8 +48,8 @@ def test_memory_layout_of_the_input_changes_nothing() -> None:
 
 
 def test_weights_alone_restore_the_encoder() -> None:
-    trained = Encoder(SMALL).eval()
-    restored = Encoder(Architecture.model_validate_json(SMALL.model_dump_json())).eval()
+    trained = new_encoder(SMALL).eval()
+    restored = new_encoder(Architecture.model_validate_json(SMALL.model_dump_json())).eval()
 
     restored.load_state_dict(trained.state_dict())
 

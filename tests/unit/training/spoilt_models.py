@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model_store.autoencoder import ResidualEncoder
 from model_store.clusterer import Clusterer
 from training import train as training_run
 from training.corpus import Corpus
@@ -54,6 +55,7 @@ def one_picture(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 def to_a_point(fitted: FittedAutoencoder) -> FittedAutoencoder:
     """Move all embeddings so far off that they all but coincide at unit length; clusters stay as they are."""
     with torch.no_grad():
+        assert isinstance(fitted.encoder, ResidualEncoder)
         fitted.encoder.embed.bias.add_(1e3)
         first = next(m for m in fitted.decoder.modules() if isinstance(m, torch.nn.Linear))
         first.bias.sub_(first.weight.sum(dim=1) * 1e3)  # so that reconstruction does not tell

@@ -6,6 +6,7 @@ import torch
 from model_store.architecture import Architecture
 from model_store.autoencoder import Encoder
 from model_store.bundle_files import DECODER, ENCODER
+from model_store.encoders import new_encoder
 from tests.unit.training import tiny_runs
 from training.accuracy_curve import AccuracyCurve
 from training.course import COURSE, Course
@@ -19,7 +20,7 @@ FIT = FitSettings.model_validate(tiny_runs.FIT)
 def encoder() -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Encoder(Architecture.model_validate(FIT.architecture.model_dump()))
+        return new_encoder(Architecture.model_validate(FIT.architecture.model_dump()))
 
 
 def labels(n: int) -> Labels:

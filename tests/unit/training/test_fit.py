@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_store.architecture import Architecture
-from model_store.autoencoder import Encoder
+from model_store.encoders import new_encoder
 from producer.errors import ConfigurationError, TrainingFailed
 from training.fit import EpochReport, embed, fit_autoencoder
 from training.fit_run import Best, shuffled
@@ -151,7 +151,7 @@ def test_a_memory_mapped_corpus_trains_like_one_in_memory(tmp_path: Path) -> Non
 
 
 def test_embed_gives_the_same_whatever_the_batch() -> None:
-    encoder, pixels = Encoder(SMALL), two_kinds(10)
+    encoder, pixels = new_encoder(SMALL), two_kinds(10)
 
     np.testing.assert_allclose(embed(encoder, pixels, 3), embed(encoder, pixels, 10), rtol=1e-4, atol=1e-5)
 

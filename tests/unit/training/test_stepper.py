@@ -28,7 +28,7 @@ def settings(**changed: object) -> FitSettings:
 
 def stepper(chosen: FitSettings, device: torch.device = CPU) -> Stepper:
     torch.manual_seed(0)
-    objective = recipe(chosen.recipe)(chosen.architecture, chosen.augmentation).to(device)
+    objective = recipe(chosen.recipe)(chosen.network, chosen.augmentation).to(device)
     return Stepper(objective, chosen, 40, None)
 
 

