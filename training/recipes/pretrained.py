@@ -5,9 +5,9 @@ picture -> encoder, frozen -> embedding (B, 1280)     once, before the first ste
               embedding -> decoder -> picture          every step: mean squared error, as small as it draws
 ```
 
-Best for photographs, and for telling kinds that were never learnt; at twenty times the cost of `distilled`
-for each picture, also when serving (docs/decisions/0011). The same picture has the same embedding in every
-model of this recipe.
+Best for photographs, and for telling kinds that were never learnt; at 28 times the multiply-adds of
+`distilled` for each picture, also when serving (docs/decisions/0011). The same picture has the same
+embedding in every model of this recipe.
 """
 
 from pathlib import Path

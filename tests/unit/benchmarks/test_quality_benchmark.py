@@ -1,6 +1,7 @@
 """The table of qualities: what it goes on with, what it divides, what it brings together."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from benchmarks.notebook_pipeline import NotebookAutoencoder, fit_notebook, late
 from benchmarks.quality_cells import Cell, CellsFile, measure
 from benchmarks.quality_methods import Methods
 from benchmarks.quality_sets import LabelledSet, read_sets
+from tests.tiny_model import tiny_pixels
+from tests.unit.training.one_trunk import random_trunk
 from training.fit_settings import Plan
 
 ABOUT: dict[str, Any] = {"seconds": 1.0, "commit": "abc"}
@@ -83,6 +86,27 @@ def test_a_kind_unlike_all_others_is_flagged_and_the_others_are_not(tmp_path: Pa
     assert found["accuracy"] == found["placed_new"] == found["refit_new"] == 1
 
 
+def test_the_encoder_of_pretrained_is_asked_once_for_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk, pixels = random_trunk(monkeypatch), tiny_pixels(6)
+    methods, seen = Methods(1, "cpu"), list[int]()
+    first = methods("pretrained", pixels, np.arange(4), np.arange(4, 6), 0)
+    assert first.network is not None
+    assert first.network[1] == 32
+    monkeypatch.setattr(type(trunk), "forward", _counted(seen, type(trunk).forward))
+    embeddings = first.embed(pixels)
+    again = methods("pretrained", pixels, np.arange(3), np.arange(3, 6), 1).embed(pixels)
+    assert sum(seen) == len(pixels)
+    np.testing.assert_array_equal(embeddings, again)
+
+
+def _counted(seen: list[int], forward: Callable[..., Any]) -> Callable[..., Any]:
+    def counting(trunk: Any, images: Any) -> Any:
+        seen.append(len(images))
+        return forward(trunk, images)
+
+    return counting
+
+
 def test_the_notebook_learns_to_draw_and_names_clusters() -> None:
     rng = np.random.default_rng(0)
     pixels = np.repeat(rng.integers(0, 255, (2, 1, 1, 3)), 20, axis=0) + np.zeros((40, 32, 32, 3))
@@ -110,7 +134,9 @@ def test_the_table_shows_median_and_range(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_seeds_come_one_after_another_and_kinds_left_out_last(digits: LabelledSet) -> None:
-    asked = Namespace(seeds=2, methods=["raw", "notebook"], absent=["digits"], steps=None, limit=None)
+    asked = Namespace(
+        seeds=2, methods=["raw", "notebook"], absent=["digits"], steps=None, limit=None, side=64
+    )
     cells = quality.planned([digits], asked)
     assert [(cell.method, cell.seed) for cell in cells[:4]] == [
         ("raw", 0),
@@ -118,4 +144,5 @@ def test_seeds_come_one_after_another_and_kinds_left_out_last(digits: LabelledSe
         ("raw", 1),
         ("notebook", 1),
     ]
+    assert {cell.side for cell in cells} == {64}
     assert {(cell.method, cell.absent) for cell in cells[4:]} == {("raw", str(kind)) for kind in range(10)}
