@@ -28,8 +28,9 @@ class WorkerSettings(BaseModel):
     held_back_to: int = Field(
         4,
         gt=0,
-        description="requests of a bulk message's pictures at once while single uploads are in work, and a "
-        "moment longer; more where the store is far away and single uploads never cease",
+        description="requests of a bulk message's pictures at once, in a pause of single uploads of under a "
+        "quarter of a second; none while one is in work, for two thirds of the time at most. More where the "
+        "store is far away and single uploads never cease",
     )
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
