@@ -38,7 +38,7 @@ class WorkerSettings(BaseModel):
         256 * 1024 * 1024,
         gt=0,
         description="half for files fetched and not yet decoded, half for pictures decoded and not yet "
-        "predicted; what does not fit waits",
+        "predicted; what does not fit waits. A quarter of each is for single uploads",
     )
     model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")
