@@ -26,7 +26,7 @@ class WorkerSettings(BaseModel):
     )
     decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
     held_back_to: int = Field(
-        4,
+        8,
         gt=0,
         description="requests of a bulk message's pictures at once, in a pause of single uploads of under a "
         "quarter of a second; none while one is in work, for two thirds of the time at most. More where the "
