@@ -131,7 +131,7 @@ def longer_queues(platform: Served, producer: Producer) -> list[dict[str, float]
 
 
 def full_to_empty(full: Producer) -> dict[str, float]:
-    """Publish to the broker with the backlog and to an empty one, turn about; medians."""
+    """Publish to the broker with the backlog and to an empty one, turn about; medians. It adds to it."""
     rates: dict[str, list[float]] = {"full": [], "empty": []}
     with Stack() as stack, contextlib.ExitStack() as undo:
         broker = BrokerSettings(url=SecretStr(stack.broker_url))
@@ -161,6 +161,15 @@ def first_done(platform: Served) -> dict[str, float]:
     return dict(zip(FIRST, (round(ready - started, 1), round(first - ready, 2)), strict=True))
 
 
+def backlog(platform: Served, producer: Producer) -> dict[str, object]:
+    """Measure what a backlog costs: while it is as long as it says, and then publishing, which adds to it."""
+    rows = longer_queues(platform, producer)
+    more = first_done(platform)
+    more |= full_to_empty(producer)
+    print(more)
+    return {"backlog": rows, **more}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--part", choices=("workers", "backlog"), help="only this one")
@@ -178,10 +187,7 @@ def main() -> None:
             found["largest_share"] = max(row["largest_share"] for row in workers)
         if options.part in (None, "backlog"):
             print("backlog")
-            found["backlog"] = longer_queues(platform, producer)
-            more = full_to_empty(producer) | first_done(platform)
-            print(more)
-            found |= more
+            found |= backlog(platform, producer)
     if options.json:
         print(json.dumps(found))
 

@@ -26,7 +26,7 @@ from benchmarks.race.stages import STAGES, Stages
 NAMES: Final = map("{:02x}".format, itertools.count(16))  # of races
 WARM: Final = 256
 BURST: Final = 256  # pictures at once, the same for all: what latencies are told of
-AIM_S: Final = 4.0  # of a race
+QUICK_S: Final = 1.0  # of a race
 PATIENCE_S: Final = 120.0
 RATIOS: Final = {
     "celery_one_per_image": ("celery prefork", "shoal bulk"),
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of short races")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rounds, aim_s = (1, 1.0) if options.quick else (options.rounds, AIM_S)
+    rounds = 1 if options.quick else options.rounds
     racers = entrants(options.device_rate, tuple(options.only))
     records = {size: Record() for size in options.sizes}
     with Field(options.data, 512, fsync=not options.no_fsync) as where:
@@ -109,7 +109,7 @@ def main() -> None:
                 guesses = {racer.name: warmed(racer, where, size) for racer in racers}
                 for nth in range(rounds):
                     say(f"{size}, round {nth + 1} of {rounds}, load {os.getloadavg()[0]:.1f}")
-                    one_round(racers, stages, where, size, record, guesses, aim_s)
+                    one_round(racers, stages, where, size, record, guesses, quick=options.quick)
         finally:
             for racer in racers:
                 racer.leave()
@@ -146,15 +146,17 @@ def one_round(
     size: str,
     record: Record,
     guesses: dict[str, float],
-    aim_s: float,
+    *,
+    quick: bool,
 ) -> None:
-    """Measure the stages, then let all race, each over as many pictures as it does in about `aim_s`."""
+    """Measure the stages, then let all race, each over as many pictures as it does in about its `aim_s`."""
     for lane in ("bulk", "single"):
-        n = 1024 if aim_s < AIM_S else 4096 if lane == "bulk" else 2048
+        n = 1024 if quick else 4096 if lane == "bulk" else 2048
         found = stages.rates(size, n, bulk=lane == "bulk", name=next(NAMES))
         record.stages.setdefault(lane, []).append(found)
         say(f"  stages, {lane}: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in found.items()))
     for racer in racers:
+        aim_s = QUICK_S if quick else racer.aim_s
         n = WARM * max(racer.least // WARM, round(guesses[racer.name] * aim_s / WARM))
         lap = racer.race(entry(where, size, n), PATIENCE_S)
         guesses[racer.name] = lap.rate

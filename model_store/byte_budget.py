@@ -5,6 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final, NamedTuple, Self
+
+URGENT_PART: Final = 4  # of a budget, one so large is for what is urgent alone
 
 
 class NoRoom(Exception):
@@ -74,6 +77,23 @@ class ByteBudget:
     def _add(self, size_bytes: int) -> None:
         self._held_bytes += size_bytes
         self.peak_bytes = max(self.peak_bytes, self._held_bytes)
+
+
+class SplitBudget(NamedTuple):
+    """Two budgets out of one, so that what is urgent never waits for bytes that others hold."""
+
+    urgent: ByteBudget
+    other: ByteBudget
+
+    @classmethod
+    def of(cls, limit_bytes: int) -> Self:
+        """Split a number of bytes."""
+        reserved = limit_bytes // URGENT_PART
+        return cls(ByteBudget(reserved), ByteBudget(limit_bytes - reserved))
+
+    def of_whom(self, *, urgent: bool) -> ByteBudget:
+        """Give the one to take from, and to give back to."""
+        return self.urgent if urgent else self.other
 
 
 class Reservation:

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-from model_store.byte_budget import ByteBudget
+from model_store.byte_budget import ByteBudget, SplitBudget
 from model_store.object_store import Get, ObjectStore, StoredObject
 from producer.contracts import ErrorCode, ImageRef
 from producer.errors import AccessDenied, ObjectNotFound, PreconditionFailed, ShoalError, TooLarge
@@ -32,18 +32,22 @@ class ImageSource:
     """The uploads buckets."""
 
     def __init__(
-        self, stores: Mapping[str, ObjectStore], max_bytes: int, budget: ByteBudget | None = None
+        self, stores: Mapping[str, ObjectStore], max_bytes: int, budget: SplitBudget | None = None
     ) -> None:
         """Allow exactly the buckets in `stores`, objects of at most `max_bytes`, and a `budget` for all."""
         self._stores = stores
         self._max_bytes = max_bytes
-        self.budget = budget
+        self._budget = budget
 
-    def fetch(self, refs: Sequence[ImageRef]) -> Generator[tuple[int, Fetched]]:
+    def budget(self, *, urgent: bool) -> ByteBudget | None:
+        """Give what the bytes of a picture are taken from."""
+        return None if self._budget is None else self._budget.of_whom(urgent=urgent)
+
+    def fetch(self, refs: Sequence[ImageRef], *, urgent: bool = False) -> Generator[tuple[int, Fetched]]:
         """Read pictures; yields (position, outcome) in the order of arrival, bucket by bucket.
 
         An outcome is the object; Unfetchable, the reference's fault; or an error that may pass. With a budget
-        its bytes are the caller's to give back, see ObjectStore.
+        its bytes are the caller's to give back, see ObjectStore; those of what is urgent are counted apart.
         """
         by_bucket: dict[str, list[int]] = {}
         for position, ref in enumerate(refs):
@@ -56,7 +60,8 @@ class ImageSource:
                 yield from ((position, denied) for position in positions)
                 continue
             gets = [Get(refs[i].key, refs[i].version_id, refs[i].etag) for i in positions]
-            arriving = self._stores[bucket].get_many(gets, max_bytes=self._max_bytes, budget=self.budget)
+            budget = self.budget(urgent=urgent)
+            arriving = self._stores[bucket].get_many(gets, max_bytes=self._max_bytes, budget=budget)
             for nth, found in arriving:
                 yield positions[nth], _outcome(found)
 

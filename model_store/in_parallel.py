@@ -12,6 +12,8 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Final, Generic, TypeVar
 
+from model_store.right_of_way import RightOfWay
+
 AT_ONCE: Final = 4  # things done by a thread before others get their turn
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +24,7 @@ def in_parallel(
     width: int,
     work: Callable[[T], R],
     items: Iterable[T],
+    way: RightOfWay,
     unwanted: Callable[[R], object] = lambda _: None,
 ) -> Generator[tuple[int, R]]:
     """Yield (position, what came of it). At most `width` threads are at it; where there are enough, one each.
@@ -31,11 +34,12 @@ def in_parallel(
         width: most threads for this call.
         work: what it raises is raised here, and ends all.
         items: taken as there is room for them.
+        way: each thing is done when it may pass there; after the generator was closed none is begun.
         unwanted: gets what comes after the generator was closed.
     """
     few = max(1, min(AT_ONCE, -(-length_hint(items, 0) // width)))
     waiting = enumerate(items)
-    arrivals = _Arrivals(work, unwanted)
+    arrivals = _Arrivals(work, way, unwanted)
     under_way = 0
     try:
         while True:
@@ -58,22 +62,25 @@ def in_parallel(
 class _Arrivals(Generic[T, R]):
     """What came, for one reader: a result, or the future of a thread's share that is done."""
 
-    def __init__(self, work: Callable[[T], R], unwanted: Callable[[R], object]) -> None:
+    def __init__(self, work: Callable[[T], R], way: RightOfWay, unwanted: Callable[[R], object]) -> None:
         self.came: SimpleQueue[tuple[int, R] | Future[None]] = SimpleQueue()
         self._work = work
+        self._way = way
         self._unwanted = unwanted
         self._closed = Event()
 
     def do(self, mine: list[tuple[int, T]]) -> None:
         for position, item in mine:
-            if self._closed.is_set():
-                return
-            self.came.put((position, self._work(item)))
+            with self._way.passing(self._closed.is_set) as wanted:
+                if not wanted:
+                    return
+                self.came.put((position, self._work(item)))
             if self._closed.is_set():  # after: the reader may have looked before this came
                 self._let_go()
 
     def close(self) -> None:
         self._closed.set()
+        self._way.look_again()
         self._let_go()
 
     def _let_go(self) -> None:

@@ -93,8 +93,9 @@ class S3Store:
         yield from in_parallel(
             self._pool,
             self._window,
-            lambda wanted: self._get_in_turn(wanted, max_bytes, budget),
+            lambda wanted: self._get_or_error(wanted, max_bytes, budget),
             gets,
+            self._right_of_way,
             unwanted=lambda found: _give_back(budget, found),
         )
 
@@ -130,8 +131,9 @@ class S3Store:
         done = in_parallel(
             self._pool,
             self._window,
-            lambda key: self._put_in_turn(key, items[key], create_only=create_only),
+            lambda key: self._put_or_error(key, items[key], create_only=create_only),
             keys,
+            self._right_of_way,
         )
         return {keys[position]: outcome for position, outcome in done}
 
@@ -174,16 +176,6 @@ class S3Store:
         """Let go of threads and connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
-
-    def _put_in_turn(self, key: str, data: bytes, *, create_only: bool) -> str | ShoalError:
-        with self._right_of_way.passing():
-            return self._put_or_error(key, data, create_only=create_only)
-
-    def _get_in_turn(
-        self, wanted: Get, max_bytes: int, budget: ByteBudget | None
-    ) -> StoredObject | ShoalError:
-        with self._right_of_way.passing():
-            return self._get_or_error(wanted, max_bytes, budget)
 
     def _put_or_error(self, key: str, data: bytes, *, create_only: bool) -> str | ShoalError:
         try:

@@ -21,7 +21,7 @@ from worker.two_lines import TwoLines
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PASS_S: Final = 0.1  # about, at the pace of the last one: what is urgent waits for the pass under way
+LONGEST_PASS_S: Final = 0.05  # about, at the pace of the last one: what is urgent waits for the pass at work
 PACE_FROM: Final = 64  # pictures: a smaller pass tells little of the pace of a large one
 
 

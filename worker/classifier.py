@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import structlog
 
-from model_store.byte_budget import ByteBudget
+from model_store.byte_budget import SplitBudget
 from model_store.right_of_way import RightOfWay
 from producer.broker import BULK
 from producer.contracts import ClassifyImages, ErrorCode, ImageRef
@@ -51,7 +51,7 @@ class Classifier:
         self._right_of_way = right_of_way
         self._settings = settings
         self._metrics = metrics
-        self._decoded = ByteBudget(settings.bytes_in_flight // 2)
+        self._decoded = SplitBudget.of(settings.bytes_in_flight // 2)
 
     def classify(self, message: ClassifyImages, attempt: int) -> list[ImageRef]:
         """Give every picture of the message its result; when it returns, all are stored.
@@ -80,7 +80,8 @@ class Classifier:
     ) -> list[ImageRef]:
         last = attempt >= self._settings.max_attempts
         side = model.bundle.manifest.preprocess.input_size
-        with self._decoded.held(COPIES * len(message.images) * side * side * 3):
+        room = self._decoded.of_whom(urgent=urgent)
+        with room.held(COPIES * len(message.images) * side * side * 3):
             outcomes = self._read(message, model, last=last, urgent=urgent)
             answer, predict_ms = self._predict(model, outcomes, last=last, urgent=urgent)
         done = Pass(

@@ -6,7 +6,7 @@ import socket
 from functools import lru_cache
 from typing import Final
 
-from model_store.byte_budget import ByteBudget
+from model_store.byte_budget import SplitBudget
 from model_store.images import ImageSource
 from model_store.predictor import best_device
 from model_store.registry import Registry
@@ -64,7 +64,7 @@ class Context:
         self.classifier = Classifier(
             models=self.models,
             reader=Reader(
-                ImageSource(uploads, worker.max_image_bytes, ByteBudget(worker.bytes_in_flight // 2)),
+                ImageSource(uploads, worker.max_image_bytes, SplitBudget.of(worker.bytes_in_flight // 2)),
                 Decoders(
                     settings.decode,
                     worker.decode_processes,

@@ -50,7 +50,7 @@ class Reader:
         """Give each reference its outcome so far, in the message's order.
 
         An outcome is Ready, whatever makes it impossible, or an error that may pass. What is urgent is
-        decoded next, and waits for room among the bytes of others only, not among their files.
+        decoded next, and waits for room among neither the files nor the bytes of others.
 
         Raises:
             TransientError: with `stop_at_error`, the first one: the message will be read again anyway.
@@ -58,7 +58,7 @@ class Reader:
         started = time.perf_counter()
         outcomes: list[Outcome | ShoalError | None] = [None] * len(message.images)
         decoding: dict[int, _Decoding] = {}
-        with contextlib.closing(self._images.fetch(message.images)) as arriving:  # what comes late is let go
+        with contextlib.closing(self._images.fetch(message.images, urgent=urgent)) as arriving:
             for position, found in arriving:
                 if isinstance(found, StoredObject):
                     fetch_ms = (time.perf_counter() - started) * MS
@@ -78,7 +78,7 @@ class Reader:
     def _decode(
         self, found: StoredObject, preprocess: Preprocess, fetch_ms: float, *, urgent: bool
     ) -> _Decoding:
-        let_go = partial(self._let_go, len(found.data), room=not urgent)
+        let_go = partial(self._let_go, len(found.data), urgent=urgent)
         if not urgent:
             self._room.acquire()
         try:
@@ -89,11 +89,12 @@ class Reader:
         answer.add_done_callback(let_go)
         return _Decoding(found.etag, sha256(found.data), fetch_ms, answer)
 
-    def _let_go(self, size_bytes: int, _: "Future[Decoded] | None" = None, *, room: bool) -> None:
-        if room:
+    def _let_go(self, size_bytes: int, _: "Future[Decoded] | None" = None, *, urgent: bool) -> None:
+        if not urgent:
             self._room.release()
-        if self._images.budget is not None:
-            self._images.budget.give_back(size_bytes)
+        budget = self._images.budget(urgent=urgent)
+        if budget is not None:
+            budget.give_back(size_bytes)
 
 
 def _outcome(picture: _Decoding) -> Outcome | ShoalError:

@@ -45,7 +45,7 @@ class Recorder:
         self._names = ClusterNames(store, collection)
         self._poll_s = poll_s
         self._lock = threading.Lock()
-        self._known = Names()
+        self._known: Names | None = None
         self._read_at = float("-inf")
 
     def record(
@@ -114,15 +114,25 @@ class Recorder:
         self._parts.save(job_id, whole.message_id, part)
 
     def _present_names(self) -> Names:
-        """Give the names as of a moment ago; a store or file that fails leaves those known before."""
-        with self._lock:
-            if time.monotonic() - self._read_at >= self._poll_s:
-                self._read_at = time.monotonic()
-                try:
-                    self._known = self._names.read()
-                except ShoalError as error:
-                    log.warning("the names of clusters cannot be read", reason=str(error))
-            return self._known
+        """Give the names as of a moment ago; a store or file that fails leaves those known before.
+
+        Where somebody else is reading them, those known so far, if any are.
+        """
+        if self._lock.acquire(blocking=self._known is None):
+            try:
+                self._look_at_names()
+            finally:
+                self._lock.release()
+        return self._known or Names()
+
+    def _look_at_names(self) -> None:
+        if time.monotonic() - self._read_at < self._poll_s:
+            return
+        self._read_at = time.monotonic()
+        try:
+            self._known = self._names.read()
+        except ShoalError as error:
+            log.warning("the names of clusters cannot be read", reason=str(error))
 
 
 def _of_job(message: ClassifyImages) -> str | None:

@@ -26,10 +26,11 @@ class WorkerSettings(BaseModel):
     )
     decode_cpu_s: float = Field(30.0, gt=0, description="CPU time for one picture; none seen took over 2")
     held_back_to: int = Field(
-        4,
+        8,
         gt=0,
-        description="requests of a bulk message's pictures at once while single uploads are in work, and a "
-        "moment longer; more where the store is far away and single uploads never cease",
+        description="requests of a bulk message's pictures at once, in a pause of single uploads of under a "
+        "quarter of a second; none while one is in work, for two thirds of the time at most. More where the "
+        "store is far away and single uploads never cease",
     )
     max_batch: int = Field(1024, gt=0, description="most pictures in one pass of the device")
     max_image_bytes: int = Field(20 * 1024 * 1024, gt=0, description="larger uploads are rejected unread")
@@ -37,7 +38,7 @@ class WorkerSettings(BaseModel):
         256 * 1024 * 1024,
         gt=0,
         description="half for files fetched and not yet decoded, half for pictures decoded and not yet "
-        "predicted; what does not fit waits",
+        "predicted; what does not fit waits. A quarter of each is for single uploads",
     )
     model_poll_s: float = Field(2.0, gt=0, description="between looks at the champion")
     startup_timeout_s: float = Field(60.0, gt=0, description="to find broker, store and buckets")

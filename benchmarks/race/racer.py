@@ -56,6 +56,7 @@ class Racer:
     """Base of all contenders."""
 
     least = 256  # pictures in a race
+    aim_s = 4.0  # that a race takes, about
 
     def __init__(self, name: str, device_rate: float | None) -> None:
         self.name = name

@@ -29,6 +29,8 @@ class Shoal(Racer):
     def __init__(self, name: str, *, bulk: bool, device_rate: float | None) -> None:
         super().__init__(name, device_rate)
         self._bulk = bulk
+        if bulk:
+            self.aim_s = 12.0  # not all stages have work at its beginning and its end
 
     def command(self) -> Sequence[str]:
         if self.device_rate is None:

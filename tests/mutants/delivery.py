@@ -202,6 +202,20 @@ REMEDIES = (
         ("tests/unit/worker/test_reader.py",),
     ),
     Mutant(
+        "single uploads wait for the bytes that bulk holds",
+        "model_store/byte_budget.py",
+        "self.urgent if urgent else",
+        "self.other if urgent else",
+        ("tests/unit/model_store/test_images.py",),
+    ),
+    Mutant(
+        "bulk passes beside single uploads at the store",
+        "model_store/right_of_way.py",
+        "if self._urgent and self._held_back_s < PATIENCE_S:",
+        "if not self._urgent and self._held_back_s < 0:",
+        ("tests/unit/model_store/test_right_of_way.py",),
+    ),
+    Mutant(
         "a row of the ledger comes before the result, and a sweep believes it",
         "worker/recorder.py",
         "        while True:\n            kept",

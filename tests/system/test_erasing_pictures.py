@@ -84,7 +84,7 @@ def test_retraining_never_fetches_what_was_erased(serving: Platform) -> None:
     """By the ledger alone: its rows are gone, and the snapshot asks the uploads for nothing else."""
 
     class Watched(ImageSource):
-        def fetch(self, refs: Sequence[ImageRef]) -> Generator[tuple[int, Fetched]]:
+        def fetch(self, refs: Sequence[ImageRef], **_: object) -> Generator[tuple[int, Fetched]]:
             asked.update(ref.image_id for ref in refs)
             return super().fetch(refs)
 

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from model_store.byte_budget import ByteBudget
+from model_store.byte_budget import ByteBudget, SplitBudget
 from model_store.images import ImageSource, Unfetchable
 from model_store.object_store import ANY_SIZE, Get, MemoryStore, StoredObject
 from producer.contracts import ImageRef
@@ -89,3 +89,23 @@ def test_an_etag_that_still_fits_is_read(uploads: MemoryStore) -> None:
 
 def test_no_references_give_no_outcomes(uploads: MemoryStore) -> None:
     assert list(ImageSource({"uploads": uploads}, 10).fetch([])) == []
+
+
+def test_what_is_urgent_takes_its_bytes_from_a_budget_that_others_never_hold(uploads: MemoryStore) -> None:
+    asked: list[ByteBudget | None] = []
+
+    class Asked(MemoryStore):
+        def get_many(
+            self, gets: Iterable[Get], *, max_bytes: int = ANY_SIZE, budget: ByteBudget | None = None
+        ) -> Iterator[tuple[int, StoredObject | ShoalError]]:
+            asked.append(budget)
+            return uploads.get_many(gets, max_bytes=max_bytes, budget=budget)
+
+    budget = SplitBudget.of(40)
+    source = ImageSource({"uploads": Asked()}, 10, budget)
+
+    for urgent in (True, False):
+        list(source.fetch([ref("a.jpg")], urgent=urgent))
+
+    assert asked == [budget.urgent, budget.other]
+    assert [(each.limit_bytes, each.held_bytes) for each in budget] == [(10, 3), (30, 3)]

@@ -220,7 +220,7 @@ def test_originals_come_in_order_and_erased_ones_are_passed_over() -> None:
 
 def test_a_store_that_fails_ends_the_reading() -> None:
     class Failing(ImageSource):
-        def fetch(self, refs: Sequence[ImageRef]) -> Generator[tuple[int, Fetched]]:
+        def fetch(self, refs: Sequence[ImageRef], **_: object) -> Generator[tuple[int, Fetched]]:
             yield 1, StoreUnavailable("down")
             yield 0, Unfetchable("fetch.not_found", f"one of {len(refs)}")
 

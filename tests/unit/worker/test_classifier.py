@@ -1,6 +1,9 @@
 """What a message that will not be done leaves, with the real models and recorder."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,8 +12,9 @@ from model_store.registry import Registry
 from model_store.results import Results
 from model_store.right_of_way import RightOfWay
 from producer.contracts import ClassifyImages, ImageRef
-from producer.errors import NoChampion
+from producer.errors import NoChampion, TransientError
 from tests.tiny_model import TinyBundle
+from tests.unit.producer.post import wait_until
 from worker.batcher import Batcher
 from worker.classifier import Classifier
 from worker.metrics import Metrics
@@ -89,3 +93,38 @@ def test_a_message_that_waits_for_its_model_holds_nobody_back() -> None:
         made.classify(message(), 1)
     made.close()
     assert held == [False]
+
+
+def test_a_single_upload_does_not_wait_for_the_bytes_that_bulk_holds() -> None:
+    begun, go = list[str](), threading.Event()
+
+    class Models:
+        def get(self, *_: object, **__: object) -> object:
+            manifest = SimpleNamespace(preprocess=SimpleNamespace(input_size=1000))
+            return SimpleNamespace(bundle=SimpleNamespace(manifest=manifest))
+
+        def close(self) -> None:
+            pass
+
+    class Held(NoReader):
+        def read(self, message: ClassifyImages, *_: object, **__: object) -> None:
+            begun.append(message.lane)
+            assert message.lane != "bulk" or go.wait(10)
+            raise TransientError("enough")
+
+    made = Classifier(
+        right_of_way=RightOfWay(1),
+        models=Models(),  # type: ignore[arg-type]
+        reader=Held(),  # type: ignore[arg-type]
+        batcher=Batcher(8),
+        recorder=lambda name: Recorder(MemoryStore(), name, 60),
+        settings=WorkerSettings(bytes_in_flight=1 << 20),
+        metrics=Metrics(),
+    )
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(made.classify, message().model_copy(update={"lane": "bulk"}), 1)
+        wait_until(lambda: begun == ["bulk"])
+        threads.submit(made.classify, message(), 1)
+        wait_until(lambda: begun == ["bulk", "interactive"])
+        go.set()
+    made.close()

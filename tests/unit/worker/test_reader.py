@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_store.byte_budget import ByteBudget
+from model_store.byte_budget import SplitBudget
 from model_store.decode import DecodeLimits, Picture, decode
 from model_store.images import ImageSource, Unfetchable
 from model_store.object_store import MemoryStore, StoredObject
@@ -190,7 +190,7 @@ def test_no_more_files_are_taken_than_there_is_room_for() -> None:
 @pytest.mark.parametrize("size_bytes", [1 << 20, 5 << 20])
 def test_large_files_are_never_held_beyond_the_budget_whoever_reads(size_bytes: int) -> None:
     """Four messages at once, 100 files each, far more than there is room for."""
-    budget = ByteBudget(4 << 20)
+    budget = SplitBudget.of(4 << 20)
     held = Held()
 
     class Files(MemoryStore):
@@ -221,7 +221,7 @@ def test_large_files_are_never_held_beyond_the_budget_whoever_reads(size_bytes: 
         assert [outcome for each in done for outcome in each.result()] == [FAILED] * 400
 
     assert held.most * size_bytes <= max(4 << 20, size_bytes)
-    assert budget.held_bytes == 0
+    assert [each.held_bytes for each in budget] == [0, 0]
 
 
 def test_a_read_that_is_broken_off_gives_its_bytes_back(decoders: Decoders) -> None:
@@ -230,7 +230,7 @@ def test_a_read_that_is_broken_off_gives_its_bytes_back(decoders: Decoders) -> N
             yield from islice(super().get_many(gets, budget=budget), 2)
             yield 2, StoreUnavailable("away")
 
-    store, budget = Breaks(), ByteBudget(1 << 20)
+    store, budget = Breaks(), SplitBudget.of(1 << 20)
     store.put("a", SOUND)
     refs = tuple(ImageRef(image_id=f"i{i}", bucket="uploads", key="a") for i in range(3))
     reader = Reader(ImageSource({"uploads": store}, 1 << 20, budget), decoders)
@@ -239,4 +239,4 @@ def test_a_read_that_is_broken_off_gives_its_bytes_back(decoders: Decoders) -> N
         reader.read(ClassifyImages(images=refs), PREPROCESS, stop_at_error=True)
     decoders.close()  # what was under way is decoded
 
-    assert budget.held_bytes == 0
+    assert [each.held_bytes for each in budget] == [0, 0]

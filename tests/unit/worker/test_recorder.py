@@ -1,5 +1,7 @@
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import numpy as np
@@ -156,6 +158,41 @@ def test_names_that_cannot_be_read_for_a_moment_stay_as_they_were_known() -> Non
     store.away = {}
     found = [Results(store, "default").get(image_id).cluster for image_id in ("a", "b")]
     assert [cluster.name for cluster in found if cluster] == ["invoices", "invoices"]
+
+
+def test_nobody_waits_for_another_who_reads_the_names() -> None:
+    reading, go = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        slow = False
+
+        def get(self, key: str) -> StoredObject:
+            if self.slow and key == "default/clusters.json":
+                reading.set()
+                assert go.wait(10)
+            return super().get(key)
+
+    store = Slow()
+    ClusterNames(store, "default").name("c_b", "invoices")
+    recorder = Recorder(store, "default", 0.0)
+
+    def recorded(image_id: str) -> None:
+        work = message(image_id)
+        recorder.record(work, answers(work), [None], [None])
+
+    recorded("a")
+    store.slow = True
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(recorded, "b")
+        assert reading.wait(10)
+        try:
+            threads.submit(recorded, "c").result(5)
+        finally:
+            go.set()
+        slow.result(5)
+    cluster = Results(store, "default").get("c").cluster
+    assert cluster is not None
+    assert cluster.name == "invoices"
 
 
 def test_a_message_whose_tombstones_cannot_be_read_is_not_done(store: MemoryStore) -> None:
