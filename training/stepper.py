@@ -41,7 +41,7 @@ class Stepper:
             objective.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=True if on_gpu else None,
+            fused=True,
         )
         self._schedule = OneCycleLR(
             self._optimiser, settings.learning_rate, max(n_steps, LEAST_SCHEDULE), pct_start=0.1
@@ -78,6 +78,7 @@ class Stepper:
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from a state; tensors of others are passed over."""
+        parameters = self._optimiser.param_groups[0]["params"]
         moments: dict[int, dict[str, Tensor]] = {}
         network: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
@@ -86,11 +87,16 @@ class Stepper:
                 network[rest] = tensor
             elif owner == "optimiser":
                 nth, _, moment = rest.partition(".")
-                moments.setdefault(int(nth), {})[moment] = tensor
-        own = self._optimiser.param_groups[0]["fused"]  # the state may be of another device
-        groups = [{**group, "betas": tuple(group["betas"]), "fused": own} for group in facts["param_groups"]]
+                moments.setdefault(int(nth), {})[moment] = _laid_out(tensor, parameters[int(nth)])
+        # the state may be an earlier version's, whose step on a CPU was not fused
+        groups = [{**group, "betas": tuple(group["betas"]), "fused": True} for group in facts["param_groups"]]
         self.objective.load_state_dict(network)
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self._schedule.load_state_dict(dict(facts["schedule"]))
         if facts.get("scaler"):
             self._scaler.load_state_dict(dict(facts["scaler"]))
+
+
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """Lay a moment out in memory as its parameter is: the fused step goes through both as they lie."""
+    return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
