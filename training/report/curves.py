@@ -37,7 +37,7 @@ def loss_curve(subject: Subject) -> Chart | None:
             axes.set_yscale("log")
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
 
     alt = f"Loss over {len(epochs)} epochs: held out it falls from {held_out[0]:.4g} to {held_out[best]:.4g}"
     return chart("loss", alt, draw)
@@ -56,6 +56,9 @@ def accuracy_curve(subject: Subject) -> Chart | None:
         axes.annotate(
             f"{y[-1]:.0%}", (x[-1], y[-1]), (0, 8), textcoords="offset points", ha="center", color=INK
         )
+        axes.set_xlim(
+            0.5, subject.course.epochs[-1].epoch + 0.5
+        )  # one point alone has no whole epochs beside it
         axes.set_ylim(0, 1.05)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.set_xlabel("epoch")
