@@ -15,7 +15,7 @@ from console.guarded_process import GuardedProcess
 from producer.errors import ConfigurationError
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-HEALTHY_S = 60.0
+HEALTHY_S = 90.0  # longer than a child waits for its servers, imports included
 QUICK_S = 2.0  # in which a child may stop without a word
 COLOURS = (36, 33, 35, 32, 34, 31)  # ANSI foregrounds, in the order of the children
 
@@ -40,9 +40,9 @@ class Child:
 class Supervisor:
     """Keeps its children running, with one log of all their output.
 
-    A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for a minute), and
+    A child that ends is started again after 1, 2, 4 ... 30 s (1 s again once it has lived for HEALTHY_S), and
     the log says so. Waiting for servers, which ends with status 69, is no life. One that ends with status 78
-    before it ever lived for a minute found a setting wrong and would end so again: it stays down, and `run`
+    before it ever lived so long found a setting wrong and would end so again: it stays down, and `run`
     stops all. Later a 78 may pass, as when keys are exchanged, and is like any other end. No child outlives
     this process, however it ends.
 

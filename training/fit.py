@@ -107,16 +107,17 @@ def fit_autoencoder(
         if start is not None:
             objective.encoder.load_state_dict(start[0].state_dict())
             objective.decoder.load_state_dict(start[1].state_dict())
+        state = None
+        if checkpoints is not None:
+            processes = team.size if team else 1
+            shapes = settings.network.model_dump_json()  # of a recipe with defaults of its own, in no setting
+            state = checkpoints.load(
+                f"{purpose} {settings.model_dump_json()} {shapes} {torch.__version__} {processes} processes"
+            )
         corpora = [
             Pictures(array, taken, objective.targets(array, taken, folder))
             for array, taken in zip((pixels, validation), chosen, strict=True)
         ]
-        state = None
-        if checkpoints is not None:
-            processes = team.size if team else 1
-            state = checkpoints.load(
-                f"{purpose} {settings.model_dump_json()} {torch.__version__} {processes} processes"
-            )
         if team is not None:
             lead(team, settings, plan, corpora[0], state)
         run = Run(objective, corpora[0], corpora[1], settings, plan, team)

@@ -12,7 +12,8 @@ from training.cluster import MIN_PER_CLUSTER
 from training.predecessor import by_hash
 
 MIN_IMAGES: Final = 20
-MAX_JUDGED: Final = 8192  # pictures whose pixels are in memory at once while models are judged
+MAX_JUDGED: Final = 8192  # pictures whose pixels are in memory at once while models are judged,
+MAX_JUDGED_BYTES: Final = 2**27  # and of large ones no more than 128 MiB
 
 
 class Split(NamedTuple):
@@ -23,7 +24,7 @@ class Split(NamedTuple):
     judged: NDArray[np.intp]  # of those held out; the quality of more is no better known
 
 
-def divide(names: Sequence[str], n_clusters: int, share: float) -> Split:
+def divide(names: Sequence[str], n_clusters: int, share: float, side: int = 32) -> Split:
     """Divide the rows, to fit and held out, by a hash of their names.
 
     A picture that is held out from one model is held out from its successors, but for a few at the edge:
@@ -33,6 +34,7 @@ def divide(names: Sequence[str], n_clusters: int, share: float) -> Split:
         names: (N,) of the corpus.
         n_clusters: K, or the least that it may be.
         share: of the pictures, to hold out.
+        side: of the pictures, in pixels.
 
     Raises:
         TrainingFailed: there are too few for so many clusters; says how many it takes.
@@ -47,4 +49,5 @@ def divide(names: Sequence[str], n_clusters: int, share: float) -> Split:
     order = by_hash(names, "held out")
     n_held_out = max(4, round(n * share))
     held_out = order[:n_held_out]
-    return Split(np.sort(order[n_held_out:]), np.sort(held_out), np.sort(held_out[:MAX_JUDGED]))
+    n_judged = min(MAX_JUDGED, MAX_JUDGED_BYTES // (3 * side * side))
+    return Split(np.sort(order[n_held_out:]), np.sort(held_out), np.sort(held_out[:n_judged]))

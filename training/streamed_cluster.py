@@ -77,7 +77,8 @@ def fit_any(
     folder: Path | None = None,
 ) -> Clusterer:
     """Fit at once what `settings.in_memory` allows to, else as `fit_streamed`, whose arguments these are."""
-    if len(rows) > settings.in_memory:
+    dim = embeddings.shape[1]
+    if len(rows) > max(settings.in_memory, 2 * dim):  # the incremental PCA begins with at least D rows
         return fit_streamed(
             embeddings, rows, held_out, settings, random_state, champion_labels, folder=folder
         )

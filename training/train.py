@@ -77,7 +77,7 @@ def train(
     """
     started = time.monotonic()
     labels = Labels.read(settings.labels_file)
-    split = divide(corpus.names, settings.cluster.least_n_clusters, settings.held_out)
+    split = divide(corpus.names, settings.cluster.least_n_clusters, settings.held_out, corpus.pixels.shape[1])
     start = predecessor.weights(settings.fit) if predecessor else None
     purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
     fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir, labels)

@@ -66,7 +66,7 @@ class Trainer:
 
     def under_way(self) -> RunRecord | None:
         """Give the run that this trainer is at work on, if it is."""
-        return next(filter(None, (one.under_way for one in self._retrainings.values())), None)
+        return next(filter(None, (one.under_way for one in list(self._retrainings.values()))), None)
 
     def backfill(self, collection: str, stop: threading.Event) -> Backfill:
         """Give the backfill of one collection."""

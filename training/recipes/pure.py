@@ -1,20 +1,17 @@
 """`pure`: no outside weights. Two views of a picture must name the same prototype, and be drawn again.
 
 ```
-picture -> two views -> shrunk -> encoder -> embeddings (2B, D) -> unit length
-                                     |            x prototypes (Q, D) -> scores (2B, Q)
-                                  decoder         targets of one view: its scores, balanced over the batch
-                                     |            loss: cross-entropy with the other view's scores
-                         reconstruction of the view as it was
+picture -> two random views -> encoder -> embeddings (2B, D) -> unit length
+                                  |            x prototypes (Q, D) -> scores (2B, Q)
+                               decoder         targets of one view: its scores, balanced over the batch
+                                  |            loss: cross-entropy with the other view's scores
+                          reconstruction
 ```
 
 Prototypes are many small clusters (Q, more than the clusters wanted): they pull the embedding
 into clumps, which is what KMeans needs, and the balance keeps them from collapsing into one.
 They act on the embedding itself, not on a head that is thrown away, and are dropped after training.
-A view is a part of a picture made as large as the whole, so things look larger in it than in the pictures
-that are served: the encoder learns from views of three quarters of the side, which is also faster.
-Sources: Caron et al. (2020), Unsupervised Learning of Visual Features by Contrasting Cluster Assignments;
-Touvron et al. (2019), Fixing the Train-Test Resolution Discrepancy.
+Source: Caron et al. (2020), Unsupervised Learning of Visual Features by Contrasting Cluster Assignments.
 """
 
 import torch
@@ -29,7 +26,6 @@ from training.recipes.objective import Batch, Losses, Objective
 from training.team import gathered, own_part
 
 N_PROTOTYPES = 64
-VIEW_SIDE = 0.75  # of the picture's
 TEMPERATURE = 0.1  # of the scores; their targets are made sharper, below
 SHARPNESS = 0.05
 SINKHORN_ROUNDS = 3
@@ -48,20 +44,13 @@ class Pure(Objective):
         views = torch.cat(
             [augment(images, self.augmentation), augment(images, self.augmentation)]
         )  # (2B, 3, S, S)
-        embeddings = self.encoder(self._shrunk(views))  # (2B, D)
+        embeddings = self.encoder(views)  # (2B, D)
         with torch.autocast(embeddings.device.type, enabled=False):  # the targets are sharper than 16 bits
             agreement = self._agreement(embeddings.float())
         n_images = len(images)
         drawn = self.decoder(embeddings[:n_images]).float()
         reconstruction = F.mse_loss(drawn, views[:n_images])
         return {"total": agreement + reconstruction, "agreement": agreement, "reconstruction": reconstruction}
-
-    def _shrunk(self, views: Tensor) -> Tensor:
-        """Bring views (B, 3, S, S) to about VIEW_SIDE of S, as the encoder can halve it: (B, 3, T, T)."""
-        shape = self.encoder.architecture
-        side = max(round(VIEW_SIDE * shape.grid), 1) * (shape.input_size // shape.grid)
-        with torch.autocast(views.device.type, enabled=False):
-            return F.interpolate(views, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
     def _agreement(self, embeddings: Tensor) -> Tensor:
         """Predict each view's balanced prototypes from the other view: (2B, D) to a scalar."""

@@ -47,15 +47,12 @@ def test_the_trunk_sees_the_published_range(encoder: Lite0Encoder) -> None:
     assert white.unique().tolist() == [1.0]
 
 
-def test_it_computes_in_whole_float32_and_leaves_that_as_it_was(encoder: Lite0Encoder) -> None:
-    allowed = list[bool]()
-    before = cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+def test_once_there_is_one_the_process_computes_in_whole_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cudnn, "allow_tf32", True)
 
-    watched(encoder, lambda _: allowed.append(cudnn.allow_tf32))(torch.rand(2, 3, 64, 64))
+    new_encoder(SMALL)
 
-    assert allowed == [False]
-    assert (cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == before
-    assert before[0]
+    assert not cudnn.allow_tf32
 
 
 def test_the_decoder_draws_a_quarter_of_the_side_and_scales_it_up() -> None:

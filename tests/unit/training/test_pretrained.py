@@ -12,9 +12,11 @@ from model_store.architecture import LITE0, RESIDUAL, Architecture
 from model_store.autoencoder import Decoder
 from model_store.efficientnet_lite import EfficientNetLite0
 from model_store.encoders import new_encoder
+from model_store.object_store import MemoryStore
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
 from tests.unit.training.one_trunk import random_trunk
+from training.checkpoint import RunCheckpoints
 from training.fit import FitSettings, embed, fit_autoencoder, lead
 from training.fit_settings import plan_steps
 from training.read_ahead import Pictures
@@ -98,6 +100,22 @@ def test_the_recipe_decides_the_family_and_what_is_not_set() -> None:
     assert SETTINGS.network.input_size == 32
     assert FitSettings().network == Architecture()
     assert FitSettings().network.name == RESIDUAL
+
+
+def test_a_checkpoint_of_another_side_is_not_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_trunk(monkeypatch)
+    unset = FitSettings(recipe="pretrained", min_steps=2, max_steps=2, batch_size=8, device="cpu")
+    smaller = unset.model_copy(update={"architecture": Architecture(input_size=32)})
+    store = MemoryStore()
+
+    def fit(settings: FitSettings, attempt: int) -> int:
+        pixels = np.zeros((8, *[settings.network.input_size] * 2, 3), np.uint8)
+        checkpoints = RunCheckpoints(store, "default", "slot", attempt, 0)
+        return fit_autoencoder(pixels, pixels, settings, checkpoints=checkpoints, purpose="a").resumed_at
+
+    assert fit(unset, 1) == 0
+    assert fit(unset, 2) > 0
+    assert fit(smaller, 3) == 0
 
 
 def test_recipe_and_side_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

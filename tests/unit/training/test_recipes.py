@@ -5,7 +5,7 @@ from model_store.architecture import Architecture
 from producer.errors import ConfigurationError
 from training.augment import augment
 from training.augmentation import Augmentation
-from training.fit_settings import LEAST_PICTURES, PRETRAINED
+from training.fit_settings import PRETRAINED
 from training.recipes import RECIPES, Batch, recipe
 from training.recipes.pure import Pure, balanced
 
@@ -45,27 +45,6 @@ def test_agreement_is_lower_for_two_views_of_a_picture_than_of_two_pictures() ->
     other = objective._agreement(torch.cat([embeddings, embeddings.roll(1, 0)]))
 
     assert same < other
-
-
-@pytest.mark.parametrize(
-    ("input_size", "widths", "side"),
-    [(32, (2, 2), 24), (32, (2, 2, 2), 24), (32, (2, 2, 2, 2, 2), 32), (96, (2, 2, 2, 2, 2), 64)],
-)
-def test_pure_learns_from_views_of_about_three_quarters_of_the_side(
-    input_size: int, widths: tuple[int, ...], side: int
-) -> None:
-    shape = Architecture.model_validate({"input_size": input_size, "widths": widths, "embedding_dim": 5})
-    objective = Pure(shape, Augmentation())
-    seen = list[torch.Size]()
-    objective.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
-
-    losses = objective(
-        Batch(torch.randint(0, 256, (LEAST_PICTURES, input_size, input_size, 3), dtype=torch.uint8))
-    )
-    losses["total"].backward()
-
-    assert seen == [(2 * LEAST_PICTURES, 3, side, side)]
-    assert losses["reconstruction"] > 0
 
 
 def test_balanced_shares_use_all_prototypes_even_if_all_pictures_prefer_one() -> None:

@@ -98,6 +98,14 @@ def test_a_corpus_within_the_size_is_fitted_at_once_to_the_same_arrays(embedding
     assert fit_any(embeddings, ROWS, HELD_OUT, settings(len(ROWS)), 0).to_files() == at_once.to_files()
 
 
+def test_fewer_pictures_than_the_incremental_pca_needs_are_fitted_at_once() -> None:
+    wide = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
+
+    fitted = fit_any(wide, np.arange(280), np.arange(280, 300), settings(100), 0)
+
+    assert fitted.components.shape == (6, 200)
+
+
 def test_projecting_and_assigning_part_by_part_gives_what_doing_it_at_once_gives(
     embeddings: Floats, mapped: Floats, tmp_path: Path
 ) -> None:
