@@ -159,7 +159,7 @@ def _told_how_to_go_on(checkpoints: TimedCheckpoints, progress: Progress) -> Ite
         if checkpoints.kept:
             progress.note("stopped; its last checkpoint is kept, from which the same command goes on")
         else:
-            progress.note("stopped before it kept anything; of an earlier attempt a checkpoint may be left")
+            progress.note("stopped before its first checkpoint: nothing of this attempt is kept")
         raise
 
 

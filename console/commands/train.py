@@ -12,6 +12,7 @@ from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
 from training.fit import follow
+from training.recipes import recipe as recipe_of
 from training.report.report import PAGE
 from training.settings import Settings
 from training.team import join, leave
@@ -77,6 +78,7 @@ def train(
             },
         }
     )
+    recipe_of(settings.training.fit.recipe)  # as is a wrong recipe
     team = join(settings.training.fit.torch_device().type)
     try:
         if team is not None and not team.leads:
@@ -138,21 +140,24 @@ def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
             }
         )
         return
+    named = f"{manifest.version} --collection {manifest.collection}"
     where = f"written to {out}" if out else "published"
     serves = f", champion of {manifest.collection} (generation {alias.generation})" if alias else ""
     err.print(f"model {manifest.version} {where}{serves}", highlight=False)
+    left_out = f", {manifest.snapshot.n_rejected} unreadable left out" if manifest.snapshot.n_rejected else ""
     err.print(
-        f"  trained on {manifest.snapshot.n_images} pictures, {manifest.n_clusters} clusters", highlight=False
+        f"  trained on {manifest.snapshot.n_images} pictures{left_out}, {manifest.n_clusters} clusters",
+        highlight=False,
     )
     if model.report is not None:
-        where = str(out / PAGE) if out else f"`shoal models report {manifest.version}` fetches it"
+        where = str(out / PAGE) if out else f"`shoal models report {named}` fetches it"
         err.print(f"  report: {where}", highlight=False, soft_wrap=True)
     if not model.verdict.promote:
         err.print(f"  [yellow]did not pass its gates:[/] {model.verdict.reason}", highlight=False)
     if model.kept:
         err.print(
             f"  it is the challenger: look at `shoal models diff`, then `shoal models promote "
-            f"{manifest.version}`, with --force --reason '...' if gates stand against it",
+            f"{named}`, with --force --reason '...' if gates stand against it",
             highlight=False,
         )
         if model.kept != model.verdict.reason:

@@ -34,7 +34,7 @@ def loss_curve(subject: Subject) -> Chart | None:
         )
         low, high = min(train + held_out), max(train + held_out)
         if low > 0 and high / low > ORDERS:
-            axes.set_yscale("log")
+            _by_orders(axes)
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.legend(loc="best")
@@ -99,6 +99,16 @@ def choice_curve(subject: Subject, champion_n_clusters: int | None = None) -> Ch
 
     alt = f"Stability and silhouette for {x[0]} to {x[-1]} clusters; {choice.n_clusters} were chosen"
     return chart("choice-of-k", alt, draw, height=3.3)
+
+
+def _by_orders(axes: "Axes") -> None:
+    """Make the axis logarithmic, its numbers as they are: matplotlib's own want formulas, which are off."""
+    from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
 
 
 def _grid(axes: "Axes") -> None:

@@ -9,12 +9,12 @@ from training.report.subject import Subject
 Facts = tuple[tuple[str, str], ...]
 LISTED_REASONS = 6
 FIGURES = {
-    "accuracy": "accuracy against labels (best naming of clusters)",
+    "accuracy": "accuracy against labels (best naming of clusters), all labelled pictures",
     "reconstruction": "reconstruction error (mean square, pixels in 0 to 1)",
     "silhouette": "silhouette of held-out pictures",
     "largest_share": "share of the largest cluster",
     "n_empty": "empty clusters",
-    "smallest_size": "smallest cluster, in the mean size",
+    "smallest_size": "smallest cluster, in the mean size, of the pictures fitted",
     "unexplained": "inertia over total variance",
     "entropy": "entropy of the shares (1: all alike)",
     "separation": "least distance of two centres, in the usual one",

@@ -106,7 +106,10 @@ def _figures(subject: Subject, findings: Findings) -> str:
     tiles = [
         (f"{subject.manifest.snapshot.n_images:,}", "pictures learnt from"),
         (f"{len(findings.groups):,}", "clusters"),
-        (f"{(seen > 1).mean():.1%}", "of held-out pictures unknown" if len(held) else "of pictures unknown"),
+        (
+            f"{(seen > 1).mean():.1%}",
+            f"of {len(held):,} held-out pictures unknown" if len(held) else "of pictures unknown",
+        ),
     ]
     for name, words, pattern in (
         ("silhouette", "silhouette, held out", "{:.2f}"),

@@ -48,7 +48,7 @@ def stopped(folder: Path, step: int, checkpoint_every_s: float) -> str:
 
 
 def test_a_training_that_is_stopped_by_hand_says_whether_the_same_command_goes_on(tmp_path: Path) -> None:
-    assert "stopped before it kept anything" in stopped(tmp_path, 2, 3600)
+    assert "stopped before its first checkpoint" in stopped(tmp_path, 2, 3600)
     assert "its last checkpoint is kept, from which the same command goes on" in stopped(tmp_path, 3, 0)
     found = stopped(tmp_path, 3, 3600)  # that of the one before, and no step of its own
     assert "its last checkpoint is kept" in found
