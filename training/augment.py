@@ -58,12 +58,13 @@ def _geometry(images: Tensor, settings: Augmentation) -> Tensor:
 
 
 def _smoothed(coarse: Tensor, side: int) -> Tensor:
-    """Interpolate (B, 2, C, C) bicubically to (B, 2, S, S): as two products a quarter of the time."""
+    """Interpolate (B, 2, C, C) bicubically to (B, 2, S, S): as two products a quarter of the time.
+
+    The weights are (1, 1, S, C).
+    """
     cells = torch.eye(coarse.shape[-1], device=coarse.device)[None, None]
-    weights = F.interpolate(cells, (side, coarse.shape[-1]), mode="bicubic", align_corners=False)[
-        0, 0
-    ]  # (S, C)
-    return weights @ coarse @ weights.T
+    weights = F.interpolate(cells, (side, coarse.shape[-1]), mode="bicubic", align_corners=False)
+    return weights @ coarse @ weights.mT
 
 
 def _affine(images: Tensor, settings: Augmentation) -> Tensor:

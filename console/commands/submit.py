@@ -195,7 +195,7 @@ def _uploaded(
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file())
         files = [file for file in found if may_be_picture(file.relative_to(path))]
-        passed_over += [str(file) for file in found if not may_be_picture(file.relative_to(path))]
+        passed_over += map(str, sorted(set(found).difference(files)))
     store = S3Store(settings.store.uploads_bucket, settings.store)
     for start in range(0, len(files), UPLOADED_AT_ONCE):
         part = dict(_keyed(file, prefix) for file in files[start : start + UPLOADED_AT_ONCE])
