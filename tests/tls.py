@@ -79,11 +79,25 @@ async def _serve(context: ssl.SSLContext, port: int, started: "Future[Any]") -> 
     loop.set_exception_handler(lambda *_: None)  # clients that do not trust us
     started.set_result((server.sockets[0].getsockname()[1], loop, end))
     await end.wait()
-    server.close()
+    await stop_listening(server)
     open_still = asyncio.all_tasks() - {asyncio.current_task()}
     for task in open_still:
         task.cancel()
     await asyncio.gather(*open_still, return_exceptions=True)
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close a server, and leave no connection half accepted.
+
+    One that is accepted when its server closes has no owner: asyncio of Python 3.11 makes its transport,
+    finds the server closed, and never closes the socket. So accept nothing more, let those on their way
+    reach their handler (a few turns of the loop), and close then.
+    """
+    for listening in server.sockets:
+        server.get_loop().remove_reader(listening.fileno())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Final, Self, TypeVar
 
 from tests.system.faults.http_faults import Head, reset, serve_http
 from tests.system.faults.tcp_faults import serve_tcp
+from tests.tls import stop_listening
 
 HOST: Final = "127.0.0.1"
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class FaultyProxy:
 
     async def _refuse(self) -> None:
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
             self._server = None
         for task, writer in list(self._connections.items()):
             reset(writer)
