@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_store.autoencoder import Encoder
 from producer.errors import TrainingFailed
@@ -59,11 +59,11 @@ class Best:
     epochs_since: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def see(self, loss: float, network: nn.Module) -> None:
+    def see(self, loss: float, weights: dict[str, Tensor]) -> None:
         """Keep a copy of the weights if this loss is the lowest."""
         self.epochs_since = 0 if loss < self.loss * (1 - LEAST_GAIN) else self.epochs_since + 1
         if loss <= self.loss:
-            self.loss, self.weights = loss, copy.deepcopy(network.state_dict())
+            self.loss, self.weights = loss, copy.deepcopy(weights)
 
 
 class Run:
@@ -122,10 +122,10 @@ class Run:
                 history.append(
                     EpochReport(epoch, self.plan.n_epochs, train, validation, self.seconds, accuracy)
                 )
-                best.see(validation["total"], self.objective)
+                best.see(validation["total"], self.objective.trained())
                 if on_epoch:
                     on_epoch(history[-1])
-        self.objective.load_state_dict(best.weights)
+        self.objective.load_trained(best.weights)
         return history, len(history) < self.plan.n_epochs
 
     def state(self) -> FitState:

@@ -66,7 +66,7 @@ class Stepper:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Give tensors by name, and JSON."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        tensors = {f"network.{name}": tensor for name, tensor in self.objective.trained().items()}
         optimiser = self._optimiser.state_dict()
         for nth, moments in optimiser["state"].items():
             tensors |= {f"optimiser.{nth}.{name}": moment for name, moment in moments.items()}
@@ -90,7 +90,7 @@ class Stepper:
                 moments.setdefault(int(nth), {})[moment] = _laid_out(tensor, parameters[int(nth)])
         # the state may be an earlier version's, whose step on a CPU was not fused
         groups = [{**group, "betas": tuple(group["betas"]), "fused": True} for group in facts["param_groups"]]
-        self.objective.load_state_dict(network)
+        self.objective.load_trained(network)
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self._schedule.load_state_dict(dict(facts["schedule"]))
         if facts.get("scaler"):

@@ -6,9 +6,12 @@ fit -> objective.targets(pixels, rows)   once for training, once for validation,
 ```
 
 An objective may own heads, prototypes or a teacher: they live in it, and go when training ends.
-Only `encoder` and `decoder` are kept.
+Only `encoder` and `decoder` are kept. Weights that it freezes are the same in each attempt at a fit: no
+checkpoint holds them.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +62,26 @@ class Objective(nn.Module):
         """
         _ = pixels, rows, folder
         return None
+
+    def frozen(self) -> dict[str, Tensor]:
+        """Give the weights that are not trained, by name."""
+        return {name: weights for name, weights in self.named_parameters() if not weights.requires_grad}
+
+    def frozen_digest(self) -> str:
+        """Tell those from others: a checkpoint goes on with the same only."""
+        digest = hashlib.sha256()
+        for weights in self.frozen().values():
+            digest.update(weights.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def trained(self) -> dict[str, Tensor]:
+        """Give the state but for the frozen weights."""
+        frozen = self.frozen()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in frozen}
+
+    def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `trained` gave; the frozen weights stay."""
+        self.load_state_dict({**self.frozen(), **tensors})
 
     def forward(self, batch: Batch) -> Losses:
         """Give the losses of one batch; `total` is among them."""

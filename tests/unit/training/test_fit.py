@@ -102,7 +102,7 @@ def test_the_weights_of_the_lowest_loss_are_kept() -> None:
 
     for loss in (3.0, 1.0, 2.0):
         torch.nn.init.constant_(network.weight, loss)
-        best.see(loss, network)
+        best.see(loss, network.state_dict())
 
     assert best.weights["weight"].item() == 1.0
     assert best.epochs_since == 1

@@ -1,0 +1,61 @@
+"""A fit of the recipe `pretrained` that is taken up again."""
+
+import pytest
+import torch
+
+from model_store.object_store import MemoryStore
+from tests.unit.training.one_trunk import random_trunk
+from tests.unit.training.test_pretrained import SETTINGS, coloured
+from training.checkpoint import FitState, RunCheckpoints
+from training.fit import FittedAutoencoder, fit_autoencoder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+STOPPED_AT = 37
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def fit(store: MemoryStore, attempt: int, stop_at: int | None = None) -> FittedAutoencoder:
+    def on_step(done: int, _: int) -> None:
+        if done == stop_at:
+            raise Killed
+
+    pixels, checkpoints = coloured(48), RunCheckpoints(store, "default", "slot", attempt, 0)
+    return fit_autoencoder(pixels[:40], pixels[40:], SETTINGS, on_step=on_step, checkpoints=checkpoints)
+
+
+def killed(store: MemoryStore) -> None:
+    with pytest.raises(Killed):
+        fit(store, 1, STOPPED_AT)
+
+
+def test_a_checkpoint_holds_no_frozen_weights_and_is_continued_to_the_same_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random_trunk(monkeypatch)
+    unbroken, store = fit(MemoryStore(), 1), MemoryStore()
+    killed(store)
+    [kept] = store.list()
+    tensors = FitState.from_bytes(store.get(kept.key).data).tensors
+
+    resumed = fit(store, 2)
+
+    assert not [name for name in tensors if "trunk" in name]
+    assert {name.partition(".")[0] for name in tensors} >= {"network", "best", "optimiser"}
+    assert resumed.resumed_at == STOPPED_AT - 1
+    for half in ("encoder", "decoder"):
+        expected = getattr(unbroken, half).state_dict()
+        for name, weights in getattr(resumed, half).state_dict().items():
+            assert torch.equal(weights, expected[name]), name
+
+
+def test_a_checkpoint_is_not_continued_with_other_frozen_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_trunk(monkeypatch)
+    store = MemoryStore()
+    killed(store)
+    random_trunk(monkeypatch, seed=1)  # as if others had been installed meanwhile
+
+    assert fit(store, 2).resumed_at == 0
