@@ -25,6 +25,7 @@ from model_store.predictor import best_device
 from training.cluster import ClusterSettings, fit_clusterer
 from training.fit import fit_autoencoder
 from training.fit_settings import FitSettings
+from training.progress import Silent
 from training.room import parts, room
 from training.streamed_cluster import assign_parts, fit_streamed, project_parts
 
@@ -49,13 +50,19 @@ def speed(
     )
     ticks, cpu = [time.perf_counter()], [time.process_time()]
 
-    def on_step(done: int, _: int) -> None:
-        if done <= WARM_UP and best_device(options.device) != "cpu":
-            torch.cuda.synchronize()
-        ticks.append(time.perf_counter())
-        cpu.append(time.process_time())
+    class Ticking(Silent):
+        def stage(self, name: str, total: int | None = None) -> None:  # noqa: ARG002 - Progress's signature
+            self.training = name == "train"
 
-    fit_autoencoder(pixels, pixels[:128], settings, on_step=on_step)
+        def advance(self, done: int, total: int | None = None) -> None:  # noqa: ARG002 - as above
+            if not self.training:
+                return
+            if done <= WARM_UP and best_device(options.device) != "cpu":
+                torch.cuda.synchronize()
+            ticks.append(time.perf_counter())
+            cpu.append(time.process_time())
+
+    fit_autoencoder(pixels, pixels[:128], settings, progress=Ticking())
     if best_device(options.device) != "cpu":  # steps are only queued: the whole tells, not one
         step_s = (ticks[-1] - ticks[WARM_UP]) / (len(ticks) - 1 - WARM_UP)
     else:

@@ -107,11 +107,10 @@ class Candidates:
         """Show the champion the corpus; None if there is none, or it cannot be read, and then why."""
         if champion is None:
             return None, ""
-        self.progress.stage("compare")
         device = best_device(self.settings.fit.device)
         try:
             return load_predecessor(
-                self.registry, champion, corpus, self.settings.preprocess, reread, device
+                self.registry, champion, corpus, self.settings.preprocess, reread, device, self.progress
             ), ""
         except (BundleInvalid, ObjectNotFound) as error:
             log.warning("the champion may not serve, and is not compared", reason=str(error))

@@ -1,9 +1,10 @@
-"""Train one autoencoder by a recipe: arrays in, weights out; no files, no display.
+"""Train one autoencoder by a recipe: arrays in, weights out; no files.
 
 ```
 settings -> plan      steps follow from the corpus and the budget      fit_settings.py
 recipe -> objective   encoder, decoder, and what to ask of them        recipes/
-each step             shuffled rows -> pixels (only these are read) -> losses -> AdamW -> on_step(done, total)
+first                 what a frozen network says of each picture, if the recipe asks that
+each step             shuffled rows -> pixels (only these are read) -> losses -> AdamW
 each epoch            validation losses, best weights kept -> on_epoch(report) -> plateau? stop
 ```
 
@@ -12,7 +13,7 @@ number of threads give the same weights. The caller's random state is left as it
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,13 @@ from model_store.autoencoder import Decoder, Encoder, to_images
 from model_store.encoders import new_encoder
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
-from training.fit_run import EpochReport, Measure, OnEpoch, OnStep, Run
+from training.fit_run import EpochReport, Measure, OnEpoch, Run
 from training.fit_settings import FitSettings, Plan, plan_steps
+from training.progress import SILENT, Progress
 from training.read_ahead import Pictures
-from training.recipes import recipe
+from training.recipes import Objective, recipe
 from training.room import parts, release, room
 from training.team import Team, current, leave
-
-OnResume = Callable[[int], None]
 
 __all__ = ["EpochReport", "FitSettings", "FittedAutoencoder", "embed", "fit_autoencoder"]
 
@@ -59,11 +59,10 @@ def fit_autoencoder(
     rows: NDArray[np.intp] | None = None,
     validation_rows: NDArray[np.intp] | None = None,
     on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    progress: Progress = SILENT,
     start: tuple[Encoder, Decoder] | None = None,
     checkpoints: Checkpoints | None = None,
     purpose: str = "",
-    on_resume: OnResume | None = None,
     folder: Path | None = None,
     measure: Measure | None = None,
 ) -> FittedAutoencoder:
@@ -76,12 +75,11 @@ def fit_autoencoder(
         rows: which of `pixels` to train on, sorted; default: all. Nothing else of them is read.
         validation_rows: which of `validation` to use, sorted; default: all.
         on_epoch: called after each epoch; an exception raised in it ends the run.
-        on_step: called after each step with steps done and steps planned.
+        progress: told of the stage `encode`, in pictures, if the recipe has one, and of `train`, in steps.
         start: weights to begin with, of the same architecture; default: random ones.
         checkpoints: where to leave the state when that is due, and where an earlier attempt left its own:
             then the fit goes on from there, to the weights that it would have given unbroken.
         purpose: what the fit is of; a checkpoint of something else is not continued.
-        on_resume: called with the steps that an earlier attempt had done, if there was one.
         folder: for the file of a teacher's targets that are too many for memory.
         measure: called after each epoch with its number and the encoder; what it gives is in the history.
 
@@ -115,19 +113,16 @@ def fit_autoencoder(
                 f"{purpose} {settings.model_dump_json()} {shapes} {torch.__version__} {processes} processes "
                 f"{objective.frozen_digest()}"
             )
-        corpora = [
-            Pictures(array, taken, objective.targets(array, taken, folder))
-            for array, taken in zip((pixels, validation), chosen, strict=True)
-        ]
+        corpora = described(objective, (pixels, validation), chosen, folder, progress)
         if team is not None:
             lead(team, settings, plan, corpora[0], state)
         run = Run(objective, corpora[0], corpora[1], settings, plan, team)
+        progress.stage("train", plan.n_steps)
         if state is not None:
             run.restore(state)
             resumed_at, earlier_s = run.steps_done, run.seconds
-            if on_resume:
-                on_resume(resumed_at)
-        history, stopped_early = run.train(on_epoch, on_step, checkpoints, measure)
+            progress.note(f"goes on after step {resumed_at}, from a checkpoint")
+        history, stopped_early = run.train(on_epoch, progress.advance, checkpoints, measure)
         leave()  # the others of a team end here: they fit one model
         # new ones: in a team on GPUs the batch norm is another
         encoder, decoder = new_encoder(settings.network), Decoder(settings.network)
@@ -137,6 +132,29 @@ def fit_autoencoder(
     return FittedAutoencoder(
         encoder.eval(), decoder.eval(), history, seconds, device.type, stopped_early, resumed_at, earlier_s
     )
+
+
+def described(
+    objective: Objective,
+    arrays: Sequence[NDArray[np.uint8]],
+    rows: Sequence[NDArray[np.intp]],
+    folder: Path | None,
+    progress: Progress,
+) -> list[Pictures]:
+    """Give these rows of each array with their targets, if the recipe has any."""
+    done = 0
+
+    def more(n: int) -> None:
+        nonlocal done
+        done += n
+        progress.advance(done)
+
+    if objective.has_targets:
+        progress.stage("encode", sum(map(len, rows)))
+    return [
+        Pictures(array, taken, objective.targets(array, taken, folder, more))
+        for array, taken in zip(arrays, rows, strict=True)
+    ]
 
 
 def lead(team: Team, settings: FitSettings, plan: Plan, pictures: Pictures, state: FitState | None) -> None:
@@ -173,6 +191,7 @@ def embed(
     batch_size: int = 256,
     device: str = "cpu",
     folder: Path | None = None,
+    progress: Progress = SILENT,
 ) -> NDArray[np.float32]:
     """Embed pictures, a batch at a time.
 
@@ -182,6 +201,7 @@ def embed(
         batch_size: pictures read at once.
         device: where to compute, such as `cpu` or `cuda:0`.
         folder: for the file of embeddings that are too many for memory.
+        progress: told how many are done.
 
     Returns:
         Embeddings (N, D) float32, not normalised, in the order of `pixels`; many are mapped.
@@ -193,6 +213,7 @@ def embed(
             images = to_images(torch.from_numpy(part).to(device))  # (B, 3, S, S)
             embeddings[start : start + len(part)] = encoder(images).cpu().numpy()
             release(embeddings)
+            progress.advance(start + len(part))
     return embeddings
 
 

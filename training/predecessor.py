@@ -22,6 +22,7 @@ from model_store.registry import Registry, Target
 from producer.errors import BundleInvalid
 from training.corpus import Corpus
 from training.fit_settings import FitSettings
+from training.progress import SILENT, Progress
 from training.room import take
 
 log = structlog.get_logger(__name__)
@@ -106,6 +107,7 @@ def load_predecessor(
     preprocess: Preprocess,
     reread: Reread,
     device: str,
+    progress: Progress = SILENT,
 ) -> Predecessor:
     """Load the champion and show it the corpus; without decoder or reference if they are lost.
 
@@ -118,18 +120,21 @@ def load_predecessor(
         preprocess: that it was decoded with.
         reread: decodes it anew; called only if the champion has another preprocess.
         device: where it computes.
+        progress: told of the stage `compare`, in pictures.
 
     Raises:
         BundleInvalid: it may not serve.
     """
     bundle = registry.load(champion, device)
     own = corpus if bundle.manifest.preprocess == preprocess else reread(bundle.manifest.preprocess)
+    progress.stage("compare", len(own))
     return view(
         bundle,
         _decoder(registry, bundle),
         _reference(registry, champion.version),
         corpus.names,
         own,
+        progress,
     )
 
 
@@ -156,6 +161,7 @@ def view(
     reference: bytes | None,
     names: Sequence[str],
     own: Corpus,
+    progress: Progress = SILENT,
 ) -> Predecessor:
     """Show a loaded champion the corpus.
 
@@ -165,6 +171,7 @@ def view(
         reference: its `reference.safetensors`; without it no picture is far, and none is known to be learnt.
         names: (N,) of the corpus.
         own: the same pictures decoded for it; some may be missing.
+        progress: told how many it has seen.
     """
     if own.names == names:  # the corpus itself, or all of it: a dictionary of names would cost 100 bytes each
         rows = own_rows = np.arange(len(names))
@@ -180,6 +187,7 @@ def view(
         nearest[part] = answer.nearest[:, 0]
         unknown[part] = answer.unknown
         score[part] = _relative(bundle, answer.nearest[:, 0], answer.distances[:, 0])
+        progress.advance(start + len(part))
     seen, far_score = _remembered(bundle, reference)
     return Predecessor(
         bundle=bundle,

@@ -36,6 +36,9 @@ class Silent:
         """See Progress."""
 
 
+SILENT: Final = Silent()
+
+
 class LoggedProgress:
     """Writes stages to the log, and a line every few seconds within one."""
 

@@ -6,6 +6,7 @@ rows, in random order -> features (M, T) -> unit length -> centred, PCA to P -> 
 ```
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,11 @@ class TeacherTargets:
     pca: PCA | None = None
 
     def __call__(
-        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        folder: Path | None = None,
+        described: Callable[[int], None] = lambda _: None,
     ) -> Floats:
         """Give the targets of these rows.
 
@@ -41,6 +46,7 @@ class TeacherTargets:
             pixels: (N, S, S, 3); may be a memory map, of which a batch at a time is read.
             rows: (M,) in [0, N).
             folder: for a file, where they are too many for memory.
+            described: called after each batch with its length.
 
         Returns:
             (M, P) of unit length, in the order of `rows`. P is `n_components`, whatever the corpus: a
@@ -50,7 +56,7 @@ class TeacherTargets:
         order = np.random.default_rng(self.random_state).permutation(len(rows))
         for start in range(0, len(rows), FITTED_ON):
             chosen = np.sort(order[start : start + FITTED_ON])
-            features = self._features(pixels, rows[chosen])
+            features = self._features(pixels, rows[chosen], described)
             if self.pca is None:
                 self.pca = self._fit(features)
             projected = unit_length(self.pca.transform(features))
@@ -58,12 +64,14 @@ class TeacherTargets:
             release(targets)
         return targets
 
-    def _features(self, pixels: NDArray[np.uint8], rows: NDArray[np.intp]) -> Floats:
+    def _features(
+        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], described: Callable[[int], None]
+    ) -> Floats:
         """Give features (M, T) of unit length."""
-        parts = [
-            self.teacher.features(take(pixels, rows[start : start + BATCH_SIZE]))
-            for start in range(0, len(rows), BATCH_SIZE)
-        ]
+        parts = list[Floats]()
+        for start in range(0, len(rows), BATCH_SIZE):
+            parts.append(self.teacher.features(take(pixels, rows[start : start + BATCH_SIZE])))
+            described(len(parts[-1]))
         return unit_length(np.concatenate(parts))
 
     def _fit(self, features: Floats) -> PCA:

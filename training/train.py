@@ -82,8 +82,11 @@ def train(
     purpose = f"{corpus.digest} {settings.held_out} {parent if start else ''}"
     fitted = _fit(corpus, split, settings, progress, start, checkpoints, purpose, workdir, labels)
     device = best_device(settings.fit.device)
+    progress.stage("encode", len(corpus))
+    embeddings = embed(
+        fitted.encoder, corpus.pixels, device=device, folder=workdir, progress=progress
+    )  # (N, D)
     progress.stage("cluster")
-    embeddings = embed(fitted.encoder, corpus.pixels, device=device, folder=workdir)  # (N, D)
     rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
     champions = len(predecessor.ids) if predecessor else None
     cluster, choice = settled(embeddings, settings.cluster, settings.fit.random_state, champions, rows=rows)
@@ -187,7 +190,6 @@ def _fit(
     workdir: Path | None,
     labels: Labels,
 ) -> FittedAutoencoder:
-    progress.stage("train")
     given = None if settings.cluster.n_clusters == "auto" else settings.cluster.n_clusters
     measure = AccuracyCurve(corpus, labels, settings.fit, given, settings.report.accuracy_every)
     fitted = fit_autoencoder(
@@ -196,12 +198,11 @@ def _fit(
         settings.fit,
         rows=split.rows,
         validation_rows=split.held_out,
-        on_step=progress.advance,
+        progress=progress,
         start=start,
         checkpoints=checkpoints,
         purpose=purpose,
         folder=workdir,
-        on_resume=lambda step: progress.note(f"goes on after step {step}, from a checkpoint"),
         measure=measure if labels.by_name else None,
     )
     last = fitted.history[-1]

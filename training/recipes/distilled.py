@@ -22,7 +22,7 @@ from model_store.architecture import Architecture
 from model_store.autoencoder import to_images
 from training.augment import augment
 from training.augmentation import Augmentation
-from training.recipes.objective import Batch, Losses, Objective
+from training.recipes.objective import Batch, Described, Losses, Objective
 from training.teacher_targets import TeacherTargets
 from training.teachers import LITE0, load_teacher
 
@@ -31,18 +31,22 @@ class Distilled(Objective):
     """Regression of a view's embedding onto a teacher's features of its picture, plus reconstruction."""
 
     teacher_name = LITE0
+    has_targets = True
 
     def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:
         super().__init__(architecture, augmentation)
         self._targets: TeacherTargets | None = None  # no module: it is not trained, copied or kept
 
     def targets(
-        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        folder: Path | None = None,
+        described: Described = lambda _: None,
     ) -> NDArray[np.float32]:
         """Give the teacher's features of these rows, (M, D) of unit length; the first call fits their PCA.
 
-        They take 4 D bytes a picture, in memory or in a file without a name, and go with the run: a cache on
-        disk would outlive a picture that has to be erased.
+        They take 4 D bytes a picture.
 
         Raises:
             ConfigurationError: the teacher is not installed.
@@ -50,7 +54,7 @@ class Distilled(Objective):
         if self._targets is None:
             teacher = load_teacher(self.teacher_name, next(self.encoder.parameters()).device)
             self._targets = TeacherTargets(teacher, self.encoder.architecture.embedding_dim)
-        return self._targets(pixels, rows, folder)
+        return self._targets(pixels, rows, folder, described)
 
     def forward(self, batch: Batch) -> Losses:
         """Give `regression` (0 to 2), `reconstruction` (of views in [0, 1]) and their sum, `total`.

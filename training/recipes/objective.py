@@ -11,9 +11,10 @@ checkpoint holds them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from training.augmentation import Augmentation
 Losses = dict[str, Tensor]
 """Scalars by name; `total` is what is minimised and what early stopping watches."""
 
+Described = Callable[[int], None]
+"""Told how many pictures more have got their targets."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -39,6 +43,8 @@ class Batch:
 class Objective(nn.Module):
     """Base of all recipes: an encoder, its decoder, and what to ask of them."""
 
+    has_targets: ClassVar[bool] = False
+
     def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:
         super().__init__()
         self.augmentation = augmentation
@@ -46,21 +52,27 @@ class Objective(nn.Module):
         self.decoder = Decoder(architecture)
 
     def targets(
-        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        folder: Path | None = None,
+        described: Described = lambda _: None,
     ) -> NDArray[np.float32] | None:
         """Give what the pictures are regressed onto, or None.
 
-        Asked once for the training pictures and then once for the validation pictures.
+        Asked once for the training pictures and then once for the validation pictures, by each attempt at a
+        fit: they go with it, since what is kept beyond would outlive a picture that has to be erased.
 
         Args:
             pixels: (N, S, S, 3) uint8; may be a memory map.
             rows: (M,), which of them.
-            folder: for a file, where they are too many for memory; the system's if None.
+            folder: for a file without a name, where they are too many for memory; the system's if None.
+            described: called after each batch.
 
         Returns:
             (M, T) in the order of `rows`.
         """
-        _ = pixels, rows, folder
+        _ = pixels, rows, folder, described
         return None
 
     def frozen(self) -> dict[str, Tensor]:

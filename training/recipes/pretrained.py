@@ -21,7 +21,7 @@ from model_store.architecture import Architecture
 from model_store.autoencoder import to_images
 from model_store.lite0_encoder import Lite0Encoder
 from training.augmentation import Augmentation
-from training.recipes.objective import Batch, Losses, Objective
+from training.recipes.objective import Batch, Described, Losses, Objective
 from training.room import release, room, take
 from training.teachers import published_lite0
 
@@ -32,6 +32,7 @@ class Pretrained(Objective):
     """Reconstruction from what a frozen network says of the picture."""
 
     encoder: Lite0Encoder
+    has_targets = True
 
     def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:
         """Take the published weights; a champion's, if the fit starts from one, replace them.
@@ -44,9 +45,13 @@ class Pretrained(Objective):
         self.encoder.requires_grad_(requires_grad=False)
 
     def targets(
-        self, pixels: NDArray[np.uint8], rows: NDArray[np.intp], folder: Path | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        folder: Path | None = None,
+        described: Described = lambda _: None,
     ) -> NDArray[np.float32]:
-        """Give the embeddings of these rows, (M, 1280): 5 KiB a picture, in memory or in an unnamed file."""
+        """Give the embeddings of these rows, (M, 1280): 5 KiB a picture."""
         device = next(self.encoder.parameters()).device
         targets = room((len(rows), self.encoder.architecture.embedding_dim), np.float32, folder)
         for start in range(0, len(rows), BATCH_SIZE):
@@ -54,6 +59,7 @@ class Pretrained(Objective):
             with torch.inference_mode():
                 targets[start : start + len(part)] = self.encoder(to_images(part)).cpu().numpy()
             release(targets)
+            described(len(part))
         return targets
 
     def forward(self, batch: Batch) -> Losses:

@@ -9,6 +9,7 @@ from tests.tiny_model import tiny_pixels
 from training.checkpoint import FitState, RunCheckpoints
 from training.fit import EpochReport, FittedAutoencoder, embed, fit_autoencoder
 from training.fit_settings import FitSettings
+from training.progress import Silent
 
 SLOT = "20261123T030000Z"
 
@@ -50,9 +51,10 @@ def fit(
             raise Killed
         epochs.append(report.epoch)
 
-    def on_step(done: int, _: int) -> None:
-        if done == die_at_step:
-            raise Killed
+    class Dying(Silent):
+        def advance(self, done: int, total: int | None = None) -> None:
+            if done == die_at_step:
+                raise Killed
 
     pixels = tiny_pixels(40)
     done = fit_autoencoder(
@@ -60,7 +62,7 @@ def fit(
         pixels[:8],
         chosen,
         on_epoch=on_epoch,
-        on_step=on_step,
+        progress=Dying(),
         checkpoints=checkpoints,
         purpose=purpose,
     )

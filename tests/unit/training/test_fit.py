@@ -12,6 +12,7 @@ from producer.errors import ConfigurationError, TrainingFailed
 from training.fit import EpochReport, embed, fit_autoencoder
 from training.fit_run import Best, shuffled
 from training.fit_settings import FitSettings, plan_steps
+from training.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,7 +73,12 @@ def test_a_small_corpus_is_passed_until_the_least_steps_and_a_large_one_cut_at_t
 
 
 def test_callbacks_see_every_step_and_every_epoch() -> None:
-    steps: list[tuple[int, int]] = []
+    steps = list[tuple[int, int | None]]()
+
+    class Counting(Silent):
+        def advance(self, done: int, total: int | None = None) -> None:
+            steps.append((done, total))
+
     epochs: list[EpochReport] = []
 
     fitted = fit_autoencoder(
@@ -80,7 +86,7 @@ def test_callbacks_see_every_step_and_every_epoch() -> None:
         two_kinds(8),
         settings(),
         on_epoch=epochs.append,
-        on_step=lambda done, total: steps.append((done, total)),
+        progress=Counting(),
     )
 
     assert steps == [(done, 20) for done in range(1, 21)]

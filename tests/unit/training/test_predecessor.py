@@ -7,6 +7,7 @@ from model_store.object_store import MemoryStore
 from model_store.preprocess import Preprocess
 from model_store.registry import Registry
 from tests.unit.training.drawn_kinds import pictures, seen_by, settings, trained
+from tests.unit.training.told import Told
 from training.corpus import Corpus
 from training.predecessor import Predecessor, by_hash, load_predecessor, view
 from training.train import Trained
@@ -100,8 +101,12 @@ def test_the_corpus_is_read_again_only_for_another_preprocess(champion: Trained)
 
     for side in (32, 64):
         size = Preprocess(input_size=side)
-        found = load_predecessor(registry, target, SHOWN.corpus(side), size, reread, "cpu")
+        told = Told()
+        found = load_predecessor(registry, target, SHOWN.corpus(side), size, reread, "cpu", told)
         np.testing.assert_array_equal(found.labels, champion.assignment.indices)
+
+        n = len(SHOWN.names)
+        assert told.stages == [("compare", n, n)]
 
     assert asked == [Preprocess(input_size=32)]
 

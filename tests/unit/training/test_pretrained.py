@@ -16,6 +16,8 @@ from model_store.object_store import MemoryStore
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
 from tests.unit.training.one_trunk import random_trunk
+from tests.unit.training.told import Told
+from training import teachers
 from training.checkpoint import RunCheckpoints
 from training.fit import FitSettings, embed, fit_autoencoder, lead
 from training.fit_settings import plan_steps
@@ -68,6 +70,22 @@ def test_the_encoder_sees_each_picture_once_before_the_first_step(monkeypatch: p
     fit_autoencoder(pixels[:40], pixels[40:], SETTINGS)
 
     assert sum(seen) == len(pixels)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "before"),
+    [("pretrained", [("encode", 48, 48)]), ("distilled", [("encode", 48, 48)]), ("pixel", [])],
+)
+def test_what_a_frozen_network_says_of_each_picture_is_a_stage_before_the_first_step(
+    recipe: str, before: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk, pixels, told = random_trunk(monkeypatch), coloured(48), Told()
+    monkeypatch.setattr(teachers, "published_lite0", lambda: trunk)
+    chosen = FitSettings.model_validate({**SETTINGS.model_dump(exclude_unset=True), "recipe": recipe})
+
+    fit_autoencoder(pixels[:40], pixels[40:], chosen, progress=told)
+
+    assert told.stages == [*before, ("train", 60, 60)]
 
 
 def test_targets_are_the_embeddings_in_the_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:

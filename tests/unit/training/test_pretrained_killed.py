@@ -8,6 +8,7 @@ from tests.unit.training.one_trunk import random_trunk
 from tests.unit.training.test_pretrained import SETTINGS, coloured
 from training.checkpoint import FitState, RunCheckpoints
 from training.fit import FittedAutoencoder, fit_autoencoder
+from training.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,12 +20,13 @@ class Killed(Exception):
 
 
 def fit(store: MemoryStore, attempt: int, stop_at: int | None = None) -> FittedAutoencoder:
-    def on_step(done: int, _: int) -> None:
-        if done == stop_at:
-            raise Killed
+    class Stopped(Silent):
+        def advance(self, done: int, total: int | None = None) -> None:
+            if total is not None and done == stop_at:
+                raise Killed
 
     pixels, checkpoints = coloured(48), RunCheckpoints(store, "default", "slot", attempt, 0)
-    return fit_autoencoder(pixels[:40], pixels[40:], SETTINGS, on_step=on_step, checkpoints=checkpoints)
+    return fit_autoencoder(pixels[:40], pixels[40:], SETTINGS, progress=Stopped(), checkpoints=checkpoints)
 
 
 def killed(store: MemoryStore) -> None:

@@ -26,6 +26,7 @@ from model_store.object_store import MemoryStore
 from model_store.registry import Registry
 from producer.errors import TrainingFailed
 from tests.tiny_model import tiny_pixels
+from tests.unit.training.told import Told
 from training.checkpoint import FitState
 from training.corpus import Corpus
 from training.course import COURSE
@@ -193,6 +194,15 @@ def test_too_few_pictures_for_the_clusters_say_what_else_would_do() -> None:
 
 def test_the_fewest_pictures_that_are_enough_give_a_model() -> None:
     assert run(settings(), corpus(20)).load().manifest.snapshot.n_images == 20
+
+
+def test_each_stage_tells_how_far_it_is() -> None:
+    told = Told()
+
+    train(corpus(), settings(), told, source="npy")
+
+    n = len(corpus())
+    assert told.stages == [("train", 30, 30), ("encode", n, n), ("cluster", None, 0), ("check", None, 0)]
 
 
 class Asked(Exception):
