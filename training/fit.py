@@ -122,6 +122,7 @@ def fit_autoencoder(
             run.restore(state)
             resumed_at, earlier_s = run.steps_done, run.seconds
             progress.note(f"goes on after step {resumed_at}, from a checkpoint")
+        run.seconds += time.perf_counter() - started  # a checkpoint has those of encoding too
         history, stopped_early = run.train(on_epoch, progress.advance, checkpoints, measure)
         leave()  # the others of a team end here: they fit one model
         # new ones: in a team on GPUs the batch norm is another

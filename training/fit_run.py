@@ -85,7 +85,7 @@ class Run:
         self.rows = shuffled(len(pictures), plan.batch_size, settings.random_state)
         self.steps_done = 0
         self.losses = Tally(plan.steps_per_epoch, self.device)  # of the epoch that is under way
-        self.seconds = 0.0  # of an earlier attempt
+        self.seconds = 0.0  # of an earlier attempt, and before the first step
         self.best, self.history = Best(), list[EpochReport]()
 
     def train(

@@ -1,5 +1,7 @@
 """A fit of the recipe `pretrained` that is taken up again."""
 
+import time
+
 import pytest
 import torch
 
@@ -19,19 +21,23 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def fit(store: MemoryStore, attempt: int, stop_at: int | None = None) -> FittedAutoencoder:
+def fit(
+    store: MemoryStore, attempt: int, stop_at: int | None = None, encoding_s: float = 0
+) -> FittedAutoencoder:
     class Stopped(Silent):
         def advance(self, done: int, total: int | None = None) -> None:
-            if total is not None and done == stop_at:
+            if total is None:
+                time.sleep(encoding_s / 2)  # it is told of training pictures, then of others
+            elif done == stop_at:
                 raise Killed
 
     pixels, checkpoints = coloured(48), RunCheckpoints(store, "default", "slot", attempt, 0)
     return fit_autoencoder(pixels[:40], pixels[40:], SETTINGS, progress=Stopped(), checkpoints=checkpoints)
 
 
-def killed(store: MemoryStore) -> None:
+def killed(store: MemoryStore, stop_at: int = STOPPED_AT, encoding_s: float = 0) -> None:
     with pytest.raises(Killed):
-        fit(store, 1, STOPPED_AT)
+        fit(store, 1, stop_at, encoding_s)
 
 
 def test_a_checkpoint_holds_no_frozen_weights_and_is_continued_to_the_same_model(
@@ -61,3 +67,14 @@ def test_a_checkpoint_is_not_continued_with_other_frozen_weights(monkeypatch: py
     random_trunk(monkeypatch, seed=1)  # as if others had been installed meanwhile
 
     assert fit(store, 2).resumed_at == 0
+
+
+def test_the_seconds_of_encoding_before_the_kill_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_trunk(monkeypatch)
+    store = MemoryStore()
+    killed(store, stop_at=1, encoding_s=0.6)
+
+    resumed = fit(store, 2)
+
+    assert resumed.earlier_s > 0.6
+    assert resumed.seconds > resumed.history[-1].seconds > 0.6
