@@ -31,7 +31,7 @@ class AccuracyCurve:
             labels: of some of its pictures; with too few nothing is measured.
             fit: how it is trained.
             n_clusters: K; default: as many as there are labels among them.
-            every: epochs between looks; the first and then every so many.
+            every: epochs between looks; the first and then every so many. A frozen encoder: the first alone.
         """
         names = corpus.names
         known = np.array([row for row, name in enumerate(names) if name in labels.by_name], np.intp)
@@ -44,8 +44,12 @@ class AccuracyCurve:
 
     def __call__(self, epoch: int, encoder: Encoder) -> float | None:
         """Give the accuracy in [0, 1] after this epoch; None where it is not measured."""
-        if len(self._rows) < MIN_LABELLED or (epoch > 1 and epoch % self._every):
+        if len(self._rows) < MIN_LABELLED or (epoch > 1 and (epoch % self._every or _is_frozen(encoder))):
             return None
         embeddings = embed(encoder, take(self._pixels, self._rows), device=self._device)
         kmeans = KMeans(self._n_clusters, n_init=2, random_state=self._random_state)
         return agreement(self._truth, kmeans.fit_predict(unit_length(embeddings))).accuracy
+
+
+def _is_frozen(encoder: Encoder) -> bool:
+    return not any(weights.requires_grad for weights in encoder.parameters())

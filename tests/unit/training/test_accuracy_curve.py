@@ -36,6 +36,13 @@ def test_it_looks_after_the_first_epoch_and_then_every_so_many(every: int) -> No
     assert seen == [1, *range(every if every > 1 else 2, 9, every)]
 
 
+def test_of_a_frozen_encoder_whose_figure_cannot_change_it_looks_once() -> None:
+    frozen = encoder().requires_grad_(requires_grad=False)
+    curve = AccuracyCurve(tiny_runs.corpus(), labels(60), FIT, None, 1)
+
+    assert [epoch for epoch in range(1, 5) if curve(epoch, frozen) is not None] == [1]
+
+
 def test_kinds_that_differ_plainly_are_told_apart_and_unlabelled_pictures_do_not_count() -> None:
     found = AccuracyCurve(tiny_runs.corpus(), labels(60), FIT, None, 1)(1, encoder())
 
