@@ -148,7 +148,7 @@ def _train(
         signer = Signer.from_file(training.signing_key_file)
         registry = Registry(store, COLLECTION, signer=signer)
         target = registry.publish(trained.manifest, trained.files)
-        registry.promote(target.version, reason="demo", expected_generation=0)
+        registry.promote(target, reason="demo", expected_generation=0)
         moment = time.monotonic()
         progress.stage("report")
         return report_of(trained, corpus, training, Names(), "trained by the demo, became champion"), moment

@@ -178,7 +178,7 @@ def _promoted(
         hand_names_on()
         expected = champion.generation if champion else 0
         try:
-            alias = registry.promote(target.version, reason=reason, expected_generation=expected)
+            alias = registry.promote(target, reason=reason, expected_generation=expected)
         except PreconditionFailed as error:
             kept = str(error)
         else:

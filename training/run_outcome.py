@@ -57,12 +57,10 @@ class RunOutcome:
         if not record.promote:
             self._registry.set_challenger(target, reason=record.reason)
             return {"state": "challenger"}
-        clusters = ClusterFile.from_bytes(self._registry.file(target.version, CLUSTERS)).clusters
+        clusters = ClusterFile.from_bytes(self._registry.file(target, CLUSTERS)).clusters
         self._names.inherit(heirs(clusters))
         try:
-            self._registry.promote(
-                target.version, reason=f"run {record.slot}", expected_generation=record.generation
-            )
+            self._registry.promote(target, reason=f"run {record.slot}", expected_generation=record.generation)
         except PreconditionFailed as error:
             champion = self._registry.current()
             before = champion.previous.version if champion.previous else None

@@ -1,15 +1,21 @@
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from console.new_model import NewModel, into_folder
-from tests.tiny_model import tiny_pixels
+from console.new_model import NewModel, Promotion, _promoted, into_folder
+from model_store.object_store import MemoryStore
+from model_store.registry import Registry
+from producer.errors import BundleInvalid
+from tests.tiny_model import TinyBundle, exchange_manifest, tiny_pixels
 from tests.unit.training.one_run import TRAINING
 from training.checkpoint import FitState
 from training.command_checkpoints import FILE_NAME
 from training.progress import Silent
+from training.promotion import Verdict
 from training.settings import Settings
+from training.trained import Trained
 
 NEVER = -1
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,3 +71,15 @@ def test_the_seconds_of_a_training_that_went_on_are_those_of_all_its_parts(tmp_p
 
     assert 5000 < metrics["train_s"] < 6000
     assert any(" epochs in 50" in note for note in progress.notes)
+
+
+def test_a_manifest_exchanged_after_it_was_published_is_not_promoted(
+    store: MemoryStore, registry: Registry, tiny_bundle: TinyBundle
+) -> None:
+    target = registry.publish(*tiny_bundle)
+    model = NewModel(mock.create_autospec(Trained), Verdict(promote=True, gates=()))
+
+    with pytest.raises(BundleInvalid, match="is not the one that was promoted"):
+        _promoted(model, registry, target, None, Promotion(), lambda: exchange_manifest(store))
+
+    assert registry.alias("champion") is None
