@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from importlib.metadata import version
 from typing import Any, NoReturn, Protocol
 
 import structlog
@@ -47,8 +48,8 @@ class Services(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:  # noqa: ANN401, ARG002 - Celery's signature
         """Wait for what is needed, then wire the process."""
-        set_here = self.settings.model_dump(mode="json", exclude_defaults=True)
-        log.info("settings other than the defaults", settings=set_here)
+        settings = self.settings.model_dump(mode="json")  # secrets as asterisks
+        log.info("process starts", role=self.role, version=version("shoal"), settings=settings)
         try:
             wait_until_ready(
                 self.broker,

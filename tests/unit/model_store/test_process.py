@@ -1,5 +1,6 @@
 import gc
 from collections.abc import Iterator
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -29,14 +30,19 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unfrozen", "ready")
-def test_what_is_logged_of_the_settings_is_what_differs_from_the_defaults() -> None:
+def test_the_version_and_all_settings_are_logged_at_start_but_no_secret() -> None:
     parts = Parts(None)
-    parts.settings = ProcessSettings.model_validate({"store": {"bucket": "mine"}, "log": {"level": "INFO"}})
+    store = {"bucket": "mine", "access_key": "me", "secret_key": "hidden"}
+    broker = {"url": "redis://:hidden@here:6379/0", "signing_keys": ["k1:" + "hidden" * 8]}
+    parts.settings = ProcessSettings.model_validate({"store": store, "broker": broker})
 
     with capture_logs() as logs:
         parts.start(None)
 
-    assert [log["settings"] for log in logs] == [{"store": {"bucket": "mine"}}]
+    [said] = logs
+    assert (said["role"], said["version"]) == ("test", version("shoal"))
+    assert (said["settings"]["store"]["bucket"], said["settings"]["log"]["level"]) == ("mine", "INFO")
+    assert "hidden" not in str(said)
 
 
 @pytest.mark.usefixtures("unfrozen", "ready")
