@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from console.stack import Stack
-from model_store.byte_budget import ByteBudget
-from model_store.object_store import Get, StoredObject
-from model_store.right_of_way import RightOfWay
+from model_store.object_store import Get
 from model_store.s3 import S3Store, check_bucket, create_bucket
 from model_store.s3_clients import s3_client
 from model_store.settings import StoreSettings
@@ -26,7 +23,6 @@ from producer.errors import (
     AccessDenied,
     NotReady,
     ObjectNotFound,
-    ShoalError,
     StoreUnavailable,
     TooLarge,
 )
@@ -204,23 +200,6 @@ def test_a_version_is_read_though_the_object_changed(store_settings: StoreSettin
     assert [getattr(outcomes[position], "data", None) for position in (0, 1)] == [b"first", b"second"]
 
 
-def test_the_few_requests_of_who_has_right_of_way_wait_for_nobody(
-    s3_store: S3Store, store_settings: StoreSettings
-) -> None:
-    way = RightOfWay(few=1)
-    items = {f"way/{n}": b"x" for n in range(3)}
-
-    def both() -> list[object]:
-        with way.urgent():
-            put = store.put_many(items)
-            return [*put.values(), *(found for _, found in store.get_many([Get(key) for key in items]))]
-
-    with closing(S3Store(s3_store.bucket, store_settings, way)) as store, ThreadPoolExecutor(1) as thread:
-        with way.passing():  # the only one who may be inside
-            outcomes = thread.submit(both).result(20)
-        assert not any(isinstance(outcome, ShoalError) for outcome in outcomes)
-
-
 def test_no_credentials_anywhere_says_which_settings_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -230,24 +209,3 @@ def test_no_credentials_anywhere_says_which_settings_to_set(monkeypatch: pytest.
 
     with pytest.raises(NotReady, match="SHOAL_STORE__CREDENTIALS_FILE"):
         S3Store("bucket", StoreSettings(endpoint="http://127.0.0.1:1"))
-
-
-def test_a_budget_bounds_what_is_read_and_is_given_back_by_what_is_not_asked_for(
-    stack: Stack, store_settings: StoreSettings
-) -> None:
-    keys, size = [f"budget/{'a//' if i % 4 else ''}{i}" for i in range(40)], 1 << 20  # boto3's turn too
-    with closing(S3Store(stack.bucket, store_settings)) as store:
-        store.put_many({key: bytes(size) for key in keys})
-        budget = ByteBudget(3 * size)
-        for _, found in store.get_many(map(Get, keys), budget=budget):
-            assert isinstance(found, StoredObject)
-            budget.give_back(len(found.data))
-        assert (budget.held_bytes, budget.peak_bytes) == (0, 3 * size)
-
-        broken_off = store.get_many(map(Get, keys), budget=budget)
-        _, found = next(broken_off)
-        del broken_off
-        assert isinstance(found, StoredObject)
-        budget.give_back(len(found.data))
-        while budget.held_bytes:  # what was under way is read, and let go
-            time.sleep(0.01)
