@@ -28,7 +28,7 @@ from training.evaluate import agreement
 from training.progress import Silent
 from training.promotion import PromotionPolicy, decide
 from training.recipes import distilled
-from training.teachers import LITE0, Teacher, load_teacher
+from training.teachers import LITE0_TEACHER, Teacher, load_teacher
 from training.train import Trained, train
 from training.train_settings import TrainSettings
 
@@ -134,7 +134,7 @@ def main() -> None:
     asked = parser.parse_args()
     bench = Bench(asked.steps, tuple(asked.widths))
     torch.set_num_threads(1)
-    teacher = Remembering(load_teacher(LITE0, torch.device("cpu")))
+    teacher = Remembering(load_teacher(LITE0_TEACHER, torch.device("cpu")))
     distilled.load_teacher = lambda *_: teacher  # type: ignore[attr-defined, assignment]
     with tempfile.TemporaryDirectory() as workdir:
         all_kinds = from_folder(asked.photos, Preprocess(), DecodeLimits(), Path(workdir))

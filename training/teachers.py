@@ -21,7 +21,7 @@ from model_store.efficientnet_lite import EfficientNetLite0
 from producer.errors import ConfigurationError
 from training.lite0_weights import folded
 
-LITE0: Final = "efficientnet-lite0"
+LITE0_TEACHER: Final = "efficientnet-lite0"
 TIMM_PREFIX: Final = "timm/"
 
 
@@ -85,7 +85,9 @@ def efficientnet_lite0(device: torch.device, side: int = 128) -> NetworkTeacher:
     """
     trunk = published_lite0()
     trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return NetworkTeacher(LITE0, trunk, side, torch.full((3,), 127.0), torch.full((3,), 128.0), device)
+    return NetworkTeacher(
+        LITE0_TEACHER, trunk, side, torch.full((3,), 127.0), torch.full((3,), 128.0), device
+    )
 
 
 def published_lite0() -> EfficientNetLite0:
@@ -128,11 +130,11 @@ def load_teacher(name: str, device: torch.device) -> Teacher:
     Raises:
         ConfigurationError: it is not known, or what it needs is not installed; the message says what to do.
     """
-    if name == LITE0:
+    if name == LITE0_TEACHER:
         return efficientnet_lite0(device)
     if name.startswith(TIMM_PREFIX):
         return timm_teacher(name, device)
-    raise ConfigurationError(f"no teacher is called {name!r}; known: {LITE0}, {TIMM_PREFIX}NAME")
+    raise ConfigurationError(f"no teacher is called {name!r}; known: {LITE0_TEACHER}, {TIMM_PREFIX}NAME")
 
 
 def _import(module: str, distribution: str) -> ModuleType:

