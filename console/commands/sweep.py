@@ -10,8 +10,9 @@ from typing import Annotated, Final, cast, get_args
 import typer
 
 from console.answered import Answered
+from console.near_collection import New, connection_to
 from console.output import Bars, err, one_of, print_json
-from console.store import Connection, connection
+from console.store import Connection
 from console.sweep import IdFrom, Sweep, SweepRecord
 from model_store.layout import Layout
 from model_store.ledger import Ledger
@@ -36,6 +37,7 @@ def sweep(
     collection: Annotated[
         str, typer.Option(help="whose ledger and results count; submitted there")
     ] = "default",
+    new: New = False,
     bucket: Annotated[
         str | None, typer.Option(help="of uploads; by default every one of the settings")
     ] = None,
@@ -71,7 +73,11 @@ def sweep(
     id_from, on_lane = one_of("--image-id", image_id, get_args(IdFrom)), one_of("--lane", lane, LANES)
     start = _since(since)
     ended: list[SweepRecord] = []
-    with connection() as conn, Bars() as bars, Producer(conn.settings.broker) as producer:
+    with (
+        connection_to(collection, new=new or dry_run) as conn,
+        Bars() as bars,
+        Producer(conn.settings.broker) as producer,
+    ):
         buckets = _buckets(conn, bucket)
         bars.stage("ledger")
         answered = Answered(_uploads_of(Ledger(conn.store, collection), bars.advance))

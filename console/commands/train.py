@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from console.near_collection import New, connection_to
 from console.new_model import NewModel, Promotion, into_folder, into_store, write
 from console.output import Bars, err, print_json
 from model_store.layout import Layout
@@ -36,6 +37,7 @@ def train(
         typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
+    new: New = False,
     n_clusters: Annotated[
         str | None,
         typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
@@ -84,12 +86,17 @@ def train(
         if team is not None and not team.leads:
             follow(team)
             return
-        with Bars() as bars, work_folder(settings.training.workdir) as workdir:
-            if out is not None and source is not None:
+        if out is not None and source is not None:
+            with Bars() as bars, work_folder(settings.training.workdir) as workdir:
                 model = into_folder(source, collection, settings, workdir, bars, out)
-            else:
-                promotion = Promotion(promote, reason if force else None)
-                model = into_store(source, collection, settings, workdir, bars, promotion)
+        else:
+            promotion = Promotion(promote, reason if force else None)
+            with (
+                connection_to(collection, settings, new=new) as conn,
+                Bars() as bars,
+                work_folder(settings.training.workdir) as workdir,
+            ):
+                model = into_store(conn, source, collection, settings, workdir, bars, promotion)
                 if out is not None:
                     write(model, out)
     finally:
