@@ -15,7 +15,8 @@ from model_store.layout import MANIFEST
 from model_store.manifest import sha256
 from model_store.predictor import best_device
 from producer.errors import BundleInvalid, ConfigurationError
-from training.cluster import ClusterSettings, fit_draft
+from training.cluster import fit_draft
+from training.cluster_settings import ClusterSettings
 from training.dataset import from_npy
 from training.evaluate import Agreement, agreement
 from training.work_folder import work_folder
@@ -85,7 +86,9 @@ def _labels(path: Path) -> NDArray[np.generic]:
 
 def _refitted(model: Bundle, pixels: NDArray[np.uint8], n_clusters: int, seed: int) -> NDArray[np.int64]:
     embeddings = np.concatenate([model.predictor.embed(part) for part in _batches(pixels)])
-    settings = ClusterSettings(n_clusters=n_clusters, n_components=model.manifest.n_components)
+    settings = ClusterSettings(n_components=model.manifest.n_components).model_copy(
+        update={"n_clusters": n_clusters}  # one too: pictures of one kind may be measured
+    )
     clusterer = fit_draft(embeddings, settings, seed)
     return clusterer.assign(clusterer.project(embeddings)).indices
 

@@ -25,12 +25,6 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
-def _number_or_auto(given: str | None) -> str | None:
-    if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
-        raise ConfigurationError(f"--n-clusters {given!r}: it takes a number from 1 on, or auto")
-    return given
-
-
 def train(
     source: Annotated[
         Path | None,
@@ -40,7 +34,7 @@ def train(
     new: New = False,
     n_clusters: Annotated[
         str | None,
-        typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
+        typer.Option(help="K, or auto: chosen by stability and silhouette"),
     ] = None,
     recipe: Annotated[
         str | None,
