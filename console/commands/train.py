@@ -1,7 +1,7 @@
 """`shoal train`: a model from pictures, now and here."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -19,6 +19,12 @@ from training.settings import Settings
 from training.team import join, leave
 from training.work_folder import work_folder
 
+RECIPES: Final = (
+    "pure (default): anything, needs nothing from outside; distilled: photographs, small and fast; "
+    "pretrained: photographs (no writing) on GPUs or few a second, the one with a trustworthy `unknown`, for "
+    "some ninety times the CPU time a picture; pixel: to compare with. See docs/training.md"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -34,11 +40,11 @@ def train(
     new: New = False,
     n_clusters: Annotated[
         str | None,
-        typer.Option(help="K, or auto: chosen by stability and silhouette"),
+        typer.Option(help="K, or auto: chosen by stability and silhouette; default: the champion's, else 10"),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="pixel, pure, distilled (photographs), or pretrained (the same, on GPUs)"),
+        typer.Option(help=RECIPES),
     ] = None,
     input_size: Annotated[
         int | None, typer.Option(help="side of the network's input: 32, 64 ... 224")
