@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from console.output import print_json, table
 from console.store import connection
 from model_store.bundle import Bundle, load_bundle
+from model_store.counted import counted
 from model_store.layout import MANIFEST
 from model_store.manifest import sha256
 from model_store.predictor import best_device
@@ -53,7 +54,9 @@ def evaluate(
     with work_folder(None) as workdir:
         pixels = from_npy(images, model.manifest.preprocess, workdir).pixels
         if len(pixels) != len(truth):
-            raise ConfigurationError(f"{images} has {len(pixels)} pictures, {labels} has {len(truth)} labels")
+            raise ConfigurationError(
+                f"{images} has {counted(len(pixels), 'picture')}, {labels} has {counted(len(truth), 'label')}"
+            )
         if refit:
             clusters = _refitted(model, pixels, n_clusters or len(np.unique(truth)), seed)
         else:
@@ -102,4 +105,4 @@ def _say(found: Agreement, version: str, as_json: bool) -> None:
         print_json({**asdict(found), "version": version})
         return
     rows = [("accuracy", f"{found.accuracy:.4f}"), ("NMI", f"{found.nmi:.4f}"), ("ARI", f"{found.ari:.4f}")]
-    table(f"model {version} on {found.n} labelled pictures", ("figure", "value"), rows)
+    table(f"model {version} on {counted(found.n, 'labelled picture')}", ("figure", "value"), rows)

@@ -14,6 +14,7 @@ from console.no_result import say_if_no_model
 from console.output import Bars, err, one_of, print_json, table
 from console.picture_names import may_be_picture
 from console.waiting import wait_for_results
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.manifest import sha256
 from model_store.process_settings import ProcessSettings
@@ -128,12 +129,12 @@ def submit(
             table("results", ("status", "cluster or error", "pictures"), _summary(answers))
         elif answers:
             table("results", COLUMNS, map_rows(answers))
-        err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
+        err.print(f"submitted {counted(len(refs), 'picture')} to collection {collection}", highlight=False)
         err.print(_how_to_look(refs, collection, shown=wait), highlight=False, soft_wrap=True)
     if wait and len(answers) < len(refs):
         err.print(
-            f"{len(refs) - len(answers)} have no result yet; `shoal status --collection {collection}` shows "
-            "what they wait for",
+            f"without a result yet: {len(refs) - len(answers)}; `shoal status --collection {collection}` "
+            "shows what they wait for",
             highlight=False,
         )
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from console.near_collection import connection_to
 from console.no_result import say_if_no_model
 from console.output import Bars, err, print_json
 from console.store import Connection
+from model_store.counted import counted
 from model_store.job_parts import JobParts
 from model_store.jobs import Jobs
 from model_store.s3 import S3Store
@@ -74,7 +75,7 @@ def submit_bulk(
         say_state(state)
     if record.skipped:
         err.print(
-            f"{record.skipped} entries were skipped, such as {record.first_skipped}",
+            f"skipped {counted(record.skipped, 'entry')}, such as {record.first_skipped}",
             highlight=False,
             markup=False,
         )
@@ -94,7 +95,7 @@ def _submitted(
             bars.note(f"the job {job_id} was submitted before; another --job submits it anew")
             return
         if held.record.pictures and not again:
-            bars.note(f"the job {job_id} goes on after {held.record.pictures} pictures")
+            bars.note(f"the job {job_id} goes on after {counted(held.record.pictures, 'picture')}")
         bars.stage("submit", source.total)
         bars.advance(held.record.pictures)
         try:

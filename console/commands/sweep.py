@@ -14,6 +14,7 @@ from console.near_collection import New, connection_to
 from console.output import Bars, err, one_of, print_json
 from console.store import Connection
 from console.sweep import IdFrom, Sweep, SweepRecord
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.s3 import S3Store
@@ -170,7 +171,7 @@ def _say(ended: list[SweepRecord], collection: str, *, dry_run: bool, as_json: b
     else:
         did = "would be submitted" if dry_run else "submitted"
         err.print(
-            f"{sums['seen']} uploads: {sums['answered']} answered, {sums['submitted']} {did}, "
+            f"{counted(sums['seen'], 'upload')}: {sums['answered']} answered, {sums['submitted']} {did}, "
             f"{sums['older']} older",
             highlight=False,
         )

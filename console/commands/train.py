@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from console.near_collection import New, connection_to
 from console.new_model import NewModel, Promotion, into_folder, into_store, write
 from console.output import Bars, err, print_json
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
@@ -153,7 +154,8 @@ def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
     err.print(f"model {manifest.version} {where}{serves}", highlight=False)
     left_out = f", {manifest.snapshot.n_rejected} unreadable left out" if manifest.snapshot.n_rejected else ""
     err.print(
-        f"  trained on {manifest.snapshot.n_images} pictures{left_out}, {manifest.n_clusters} clusters",
+        f"  trained on {counted(manifest.snapshot.n_images, 'picture')}{left_out}, "
+        f"{counted(manifest.n_clusters, 'cluster')}",
         highlight=False,
     )
     if model.report is not None:
