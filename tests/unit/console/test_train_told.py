@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from console.cli import build_app
+from console.command_line import build_app
 from training.cluster_settings import ClusterSettings
 from training.recipes import RECIPES
 
