@@ -24,7 +24,7 @@ from benchmarks.notebook_pipeline import notebook_clusters
 from benchmarks.quality_methods import Methods
 from benchmarks.quality_sets import LabelledSet
 from model_store.clusterer import Clusterer
-from training.cluster import ClusterSettings
+from training.cluster_settings import ClusterSettings
 from training.evaluate import agreement
 from training.split import divide
 from training.streamed_cluster import fit_any

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from model_store.clusterer import Clusterer
 from model_store.predictor import best_device
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import fit_clusterer
+from training.cluster_settings import ClusterSettings
 from training.fit import fit_autoencoder
 from training.fit_settings import FitSettings
 from training.progress import Silent

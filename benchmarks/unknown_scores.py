@@ -21,7 +21,8 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.quality_methods import Methods
 from benchmarks.quality_sets import LabelledSet, read_sets
 from model_store.clusterer import unit_length
-from training.cluster import ClusterSettings, fit_draft
+from training.cluster import fit_draft
+from training.cluster_settings import ClusterSettings
 
 FOLDS: Final = 5
 ALARMS: Final = (0.01, 0.02, 0.05)

@@ -23,6 +23,7 @@ from console.stack import Stack
 from console.supervisor import Child, Supervisor
 from console.waiting import wait_for_results
 from model_store.cluster_names import Names
+from model_store.counted import counted
 from model_store.registry import Registry
 from model_store.results import Results
 from model_store.s3 import S3Store
@@ -205,7 +206,7 @@ def _draw(results: Mapping[str, Result], pictures: Mapping[str, DemoPicture], pa
     for cluster_id, members in ordered:
         nearest = sorted(members, key=lambda result: result.distance or 0.0)[:THUMBNAILS]
         thumbnails = [_open(pictures[result.image_id].data) for result in nearest]
-        groups.append((f"{cluster_id}\n{len(members)} pictures", thumbnails))
+        groups.append((f"{cluster_id}\n{counted(len(members), 'picture')}", thumbnails))
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(groups, path)
     return {cluster_id: len(members) for cluster_id, members in ordered}

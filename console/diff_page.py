@@ -12,6 +12,7 @@ from string import Template
 from typing import Final
 
 from model_store.bundle_files import ClusterEvent
+from model_store.counted import counted
 from model_store.manifest import Gate
 from training.changes import Change, Changes, Flow
 
@@ -51,7 +52,7 @@ def diff_page(diff: Diff, label: Label, thumbnails: Mapping[str, Thumbnail]) -> 
     fates = [change.fate for change in found.clusters]
     figures = (
         (f"{found.share_moved:.1%}", "of pictures get another id"),
-        (f"{found.n_moved:,}", f"of {found.n:,} pictures move"),
+        (f"{found.n_moved:,}", f"of {counted(found.n, 'picture')} move"),
         (str(fates.count("kept")), "clusters keep their id"),
         (str(fates.count("new")), "new clusters"),
         (str(fates.count("gone")), "clusters gone"),
@@ -113,12 +114,11 @@ def _flow(flow: Flow, label: Label, thumbnails: Mapping[str, Thumbnail]) -> str:
         _picture(name, thumbnails[name]) for name in flow.pictures[:SHOWN_PER_FLOW] if name in thumbnails
     )
     more = len(flow.pictures) - SHOWN_PER_FLOW
-    count = "1 picture" if len(flow.pictures) == 1 else f"{len(flow.pictures):,} pictures"
     rest = f'<p class="soft">and {more:,} more</p>' if more > 0 else ""
     return (
         f'<section class="flow"><h3><span class="from">{_name(flow.before, label)}</span><span>→</span>'
         f'<span class="to">{_name(flow.after, label)}</span>'
-        f'<span class="count soft">{count}</span></h3>'
+        f'<span class="count soft">{counted(len(flow.pictures), "picture")}</span></h3>'
         f'<div class="pictures">{pictures}</div>{rest}</section>'
     )
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from console.near_collection import say_if_mistyped
 from console.sources import corpus_of_ledger, corpus_of_path
-from console.store import connection
+from console.store import Connection
 from model_store.cluster_names import Names
 from model_store.exclusion import check_exclusion
 from model_store.preprocess import Preprocess
@@ -96,6 +95,7 @@ def into_folder(
 
 
 def into_store(
+    conn: Connection,
     source: Path | None,
     collection: str,
     settings: Settings,
@@ -110,44 +110,42 @@ def into_store(
         StoreUnavailable: nothing was promoted; the same command goes on where it was.
     """
     signer = Signer.from_file(settings.training.signing_key_file)
-    with connection(settings) as conn:
-        say_if_mistyped(conn.store, collection)
-        if promotion.wanted:
-            check_exclusion(conn.store, racers=2, rounds=1)
-        registry = conn.registry(collection, signer)
-        champion = registry.alias("champion")
+    if promotion.wanted:
+        check_exclusion(conn.store, racers=2, rounds=1)
+    registry = conn.registry(collection, signer)
+    champion = registry.alias("champion")
 
-        def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
-            if source is not None:
-                return corpus_of_path(source, settings, workdir / folder, progress, preprocess)
-            return corpus_of_ledger(conn, collection, settings, workdir / folder, progress, preprocess)
+    def read(preprocess: Preprocess, folder: str = "champion") -> Corpus:
+        if source is not None:
+            return corpus_of_path(source, settings, workdir / folder, progress, preprocess)
+        return corpus_of_ledger(conn, collection, settings, workdir / folder, progress, preprocess)
 
-        checkpoints = StoreCheckpoints(conn.store, collection, settings.training.checkpoint_every_s)
-        with _told_how_to_go_on(checkpoints, progress):
-            corpus = read(settings.training.preprocess, "candidate")
-            trained, verdict = Candidates(registry, settings.training, progress).make(
-                corpus,
-                champion,
-                read,
-                taken=conn.cluster_history(collection).ids(),
-                checkpoints=checkpoints,
-                source=kind(source),
-                workdir=workdir,
-            )
-        progress.stage("publish")
-        target = registry.publish(trained.manifest, trained.files)
-        model, names = NewModel(trained, verdict), conn.cluster_names(collection)
-        if promotion.wanted:
-            model = _promoted(
-                model, registry, target, champion, promotion, lambda: names.inherit(trained.matched.heirs())
-            )
-        checkpoints.clear()
-        progress.stage("report")
-        became = f"trained by hand, {model.became}"
-        report = report_of(trained, corpus, settings.training, known_names(names), became)
-        if report is not None:
-            keep_report(conn.store, collection, target.version, report, settings.training.report.kept)
-        return replace(model, report=report)
+    checkpoints = StoreCheckpoints(conn.store, collection, settings.training.checkpoint_every_s)
+    with _told_how_to_go_on(checkpoints, progress):
+        corpus = read(settings.training.preprocess, "candidate")
+        trained, verdict = Candidates(registry, settings.training, progress).make(
+            corpus,
+            champion,
+            read,
+            taken=conn.cluster_history(collection).ids(),
+            checkpoints=checkpoints,
+            source=kind(source),
+            workdir=workdir,
+        )
+    progress.stage("publish")
+    target = registry.publish(trained.manifest, trained.files)
+    model, names = NewModel(trained, verdict), conn.cluster_names(collection)
+    if promotion.wanted:
+        model = _promoted(
+            model, registry, target, champion, promotion, lambda: names.inherit(trained.matched.heirs())
+        )
+    checkpoints.clear()
+    progress.stage("report")
+    became = f"trained by hand, {model.became}"
+    report = report_of(trained, corpus, settings.training, known_names(names), became)
+    if report is not None:
+        keep_report(conn.store, collection, target.version, report, settings.training.report.kept)
+    return replace(model, report=report)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from model_store.counted import counted
 from model_store.readiness import ping
 from model_store.s3 import check_bucket
 from producer.broker import redis_client
@@ -46,9 +47,8 @@ def _of_worker(record: dict[str, Any], message_limit_s: float) -> list[Check]:
     oldest_s = record.get("oldest_in_work_s", 0.0)
     told = record.get("last_progress_at")
     ago_s = (datetime.now(UTC) - datetime.fromisoformat(told)).total_seconds() if told else float("nan")
-    progress = (
-        f"{ago_s:.0f} s ago, {record.get('in_work', 0)} messages in work, the oldest for {oldest_s:.0f} s"
-    )
+    in_work = counted(record.get("in_work", 0), "message")
+    progress = f"{ago_s:.0f} s ago, {in_work} in work, the oldest for {oldest_s:.0f} s"
     return [
         Check(f"worker {name}", state == "ready", state),
         Check("model loaded", ok=True, detail=models or "none yet, messages wait for a first one"),

@@ -1,13 +1,22 @@
 """The shapes of an autoencoder, as settings and manifests carry them; importing this brings no torch."""
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 RESIDUAL: Final = "residual-autoencoder-v1"
 LITE0: Final = "efficientnet-lite0-autoencoder-v1"
 LITE0_FEATURES: Final = 1280  # what EfficientNet-Lite0 pools
+SIDES: Final = range(32, 225, 32)
 LITE0_DRAWN: Final = 4  # times smaller than what it sees is what its decoder draws: no detail is asked of it
+
+
+def _side(given: int) -> int:
+    if given not in SIDES:
+        told = "it takes {sides} pixels, not {given}"
+        raise PydanticCustomError("input_size", told, {"sides": ", ".join(map(str, SIDES)), "given": given})
+    return given
 
 
 class Architecture(BaseModel):
@@ -18,12 +27,10 @@ class Architecture(BaseModel):
     name: Literal["residual-autoencoder-v1", "efficientnet-lite0-autoencoder-v1"] = Field(
         RESIDUAL, description="family of networks; the recipe sets it"
     )
-    input_size: int = Field(
+    input_size: Annotated[int, AfterValidator(_side)] = Field(
         32,
-        ge=32,
-        le=224,
-        multiple_of=32,
-        description="side S of the square input, in pixels; with `pretrained` 160 where it is not set",
+        description="side S of the square input, in pixels: 32, 64 ... 224; with `pretrained` 160 where it "
+        "is not set",
     )
     widths: tuple[int, ...] = Field(
         (24, 48, 96),

@@ -19,7 +19,8 @@ from model_store.manifest import Manifest, Snapshot, libraries
 from model_store.object_store import ObjectStore
 from model_store.predictor import Predictor
 from model_store.preprocess import Preprocess
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import fit_clusterer
+from training.cluster_settings import ClusterSettings
 from training.fit import embed
 from training.identity import Identity, Matched
 from training.pack import name_clusters, pack

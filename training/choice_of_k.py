@@ -23,7 +23,8 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_
 from threadpoolctl import threadpool_limits
 
 from model_store.clusterer import unit_length
-from training.cluster import MIN_PER_CLUSTER, ClusterSettings
+from training.cluster import MIN_PER_CLUSTER
+from training.cluster_settings import ClusterSettings
 from training.room import take
 
 SAMPLE: Final = 2000  # pictures; the cost of the silhouette grows with the square

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model_store.counted import counted
 from model_store.decode import DecodeLimits, Undecodable
 from model_store.preprocess import Preprocess, to_pixels
 from producer.contracts import ErrorCode
@@ -155,7 +156,9 @@ def from_npy(
     """
     array = _load(path)
     if len(array) < max(1, min_pictures):
-        raise TrainingFailed(f"{path} holds {len(array)} pictures; at least {min_pictures} are needed")
+        raise TrainingFailed(
+            f"{path} holds {counted(len(array), 'picture')}; at least {min_pictures} are needed"
+        )
     names = tuple(str(row) for row in range(len(array)))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

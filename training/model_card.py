@@ -8,6 +8,7 @@ from typing import Final
 
 from model_store.architecture import LITE0, Architecture
 from model_store.bundle_files import ClusterFile
+from model_store.counted import counted
 from model_store.manifest import Snapshot
 
 LITE0_WEIGHTS: Final = """
@@ -47,10 +48,10 @@ def model_card(
     return f"""# Shoal model {version}
 
 A convolutional autoencoder ({architecture.name}, recipe `{recipe}`), PCA and KMeans that sort pictures
-into {len(clusters.clusters)} clusters. No labels of these pictures were used.
+into {counted(len(clusters.clusters), "cluster")}. No labels of these pictures were used.
 {LITE0_WEIGHTS if architecture.name == LITE0 else ""}
 ## Data
-{snapshot.n_images} pictures from {snapshot.source}; {snapshot.n_rejected} could not be decoded,
+{counted(snapshot.n_images, "picture")} from {snapshot.source}; {snapshot.n_rejected} could not be decoded,
 {snapshot.n_duplicates} exact duplicates were left out. Digest `{snapshot.digest}`.
 
 ## Figures, on pictures held out of training

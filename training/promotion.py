@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.counted import counted
 from model_store.manifest import Gate
 
 
@@ -122,7 +123,7 @@ def decide(
     """
     gates = [
         _gate("probe", True, "the bundle loads and answers its probe"),
-        _gate("no_empty_cluster", candidate.n_empty == 0, f"{candidate.n_empty} clusters are empty"),
+        _gate("no_empty_cluster", candidate.n_empty == 0, counted(candidate.n_empty, "empty cluster")),
         _gate(
             "no_dominating_cluster",
             candidate.largest_share <= policy.max_share,

@@ -19,7 +19,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 
 from model_store.clusterer import Assignment, Clusterer, unit_length
-from training.cluster import ClusterSettings, calibrated, fit_clusterer, fit_draft, usual_radii
+from training.cluster import calibrated, fit_clusterer, fit_draft, usual_radii
+from training.cluster_settings import ClusterSettings
 from training.room import is_mapped, parts, release, room, take
 
 PART: Final = 8192  # rows in memory at once

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from model_store.autoencoder import Decoder, Encoder
 from model_store.bundle_files import MODEL_CARD, PROBE_TOLERANCE, listed
+from model_store.counted import counted
 from model_store.manifest import Manifest, libraries, new_version
 from model_store.predictor import Predictor, best_device
 from training.accuracy_curve import AccuracyCurve
@@ -207,7 +208,7 @@ def _fit(
     )
     last = fitted.history[-1]
     progress.note(
-        f"{last.epoch} epochs in {fitted.seconds:.1f} s on {fitted.device}"
+        f"{counted(last.epoch, 'epoch')} in {fitted.seconds:.1f} s on {fitted.device}"
         f"{', stopped on a plateau' if fitted.stopped_early else ''}; "
         f"validation loss {last.validation['total']:.4f}"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.preprocess import Preprocess
-from training.cluster import ClusterSettings
+from training.cluster_settings import ClusterSettings
 from training.fit_settings import FitSettings
 from training.identity import IdentitySettings
 from training.report.settings import ReportSettings

@@ -97,6 +97,7 @@ class Context:
             device,
             self.models.serving,
             self.models.refused,
+            self.models.awaited,
             self.progress,
         )
         with contextlib.suppress(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from model_store.counted import counted
 from producer.contracts import ModelStamp
 from producer.errors import ShoalError
 from worker.progress import Progress
@@ -79,5 +80,5 @@ def progress_check(progress: Progress, message_limit_s: float) -> Check:
     ages_s = progress.ages_s()
     oldest_s = max(ages_s.values(), default=0.0)
     idle_s = progress.clock() - progress.last_at
-    detail = f"{idle_s:.0f} s ago, {len(ages_s)} messages in work, the oldest for {oldest_s:.0f} s"
+    detail = f"{idle_s:.0f} s ago, {counted(len(ages_s), 'message')} in work, the oldest for {oldest_s:.0f} s"
     return Check("last progress", oldest_s <= message_limit_s, detail)

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 CROWDED_WAIT_S: Final = 0.1  # while another message waits for a first model
 SAY_EVERY_S: Final = 30.0  # a problem that stays the same
+AWAITED_TOLD: Final = 20  # strangers may make up names of collections without end
 FORGOTTEN_AFTER_S: Final = 60.0  # a collection without a model that nobody asks for
 
 
@@ -103,6 +104,11 @@ class ModelCache:
                 for name, slot in self._slots.items()
                 if slot.refusals
             }
+
+    def awaited(self) -> list[str]:
+        """Name collections that pictures wait for a first model of; at most `AWAITED_TOLD`."""
+        with self._changed:
+            return sorted(name for name, slot in self._slots.items() if slot.served is None)[:AWAITED_TOLD]
 
     def close(self) -> None:
         """Stop looking."""

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -32,6 +32,7 @@ class Presence:
         device: str,
         serving: Callable[[], Mapping[str, ModelStamp]],
         refused: Callable[[], Mapping[str, Refusal]],
+        awaited: Callable[[], Sequence[str]],
         progress: Progress,
     ) -> None:
         """Start telling."""
@@ -42,6 +43,7 @@ class Presence:
         self._device = device
         self._serving = serving
         self._refused = refused
+        self._awaited = awaited
         self._started_at = datetime.now(UTC)
         self._closed = threading.Event()
         self._news = threading.Event()
@@ -80,6 +82,7 @@ class Presence:
             "oldest_in_work_s": max(ages_s.values(), default=0.0),
             "models": {name: stamp.model_dump() for name, stamp in self._serving().items()},
             "refused": {name: refusal._asdict() for name, refusal in self._refused().items()},
+            "awaited": list(self._awaited()),
         }
 
     def _run(self) -> None:

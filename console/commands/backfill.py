@@ -8,6 +8,7 @@ import typer
 
 from console.output import Bars, err, print_json, table
 from console.store import connection
+from model_store.counted import counted
 from model_store.process_settings import load_settings
 from producer.client import Producer
 from producer.errors import ConfigurationError
@@ -80,4 +81,7 @@ def _say(record: BackfillRecord | None, as_json: bool) -> None:
         "done": "is done",
         "stopped": f"was stopped ({record.reason}); run it again to go on",
     }[record.state]
-    err.print(f"backfill by {record.version} {state}: {record.submitted} pictures submitted", highlight=False)
+    err.print(
+        f"backfill by {record.version} {state}: {counted(record.submitted, 'picture')} submitted",
+        highlight=False,
+    )

@@ -8,6 +8,7 @@ import typer
 from console.output import err, print_json, table
 from console.replay import raw_pusher, replay
 from console.store import Connection, connection
+from model_store.counted import counted
 from model_store.dead_letters import DeadLetter, DeadLetters
 from producer.client import Producer
 from producer.errors import InvalidReference, PermanentError
@@ -110,7 +111,9 @@ def drop(
                 letters.get(message_id)  # a mistyped id drops nothing
         if chosen and not yes:
             typer.confirm(
-                f"Remove {len(chosen)} dead letters of {collection} for good?", abort=True, err=True
+                f"Remove {counted(len(chosen), 'dead letter')} of {collection} for good?",
+                abort=True,
+                err=True,
             )
         for message_id in chosen:
             letters.drop(message_id)
@@ -135,4 +138,4 @@ def _content(letter: DeadLetter) -> str:
     if letter.message is None:
         return f"{letter.raw_size} bytes that cannot be read" if letter.raw_size is not None else "nothing"
     images = letter.message.get("images")
-    return f"{len(images)} pictures" if isinstance(images, list) else "a message"
+    return counted(len(images), "picture") if isinstance(images, list) else "a message"

@@ -29,7 +29,7 @@ def demo(
     images: Annotated[
         Path | None, typer.Option(help="folder of pictures; default: handwritten digits")
     ] = None,
-    n_clusters: Annotated[int | None, typer.Option(min=1, help="K")] = None,
+    n_clusters: Annotated[int | None, typer.Option(min=2, help="K")] = None,
     out: Annotated[Path, typer.Option(help="folder for the contact sheet and the worker's log")] = FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from console.output import err, print_json, table
 from console.store import connection
+from model_store.counted import counted
 from model_store.process_settings import load_settings
 from training.drift_window import DriftWatch
 from training.settings import Settings
@@ -49,7 +50,9 @@ def drift(
         (f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.limit:.4g}", f"{f.level:.0%}")
         for f in reading.figures
     ]
-    title = f"the latest {reading.n_images} pictures of {collection}, as {champion.version} sees them"
+    title = (
+        f"the latest {counted(reading.n_images, 'picture')} of {collection}, as {champion.version} sees them"
+    )
     table(title, ("figure", "now", "usual", "limit", "of the way"), rows)
     said = f"alarm since {since:%Y-%m-%d %H:%M} UTC: {alarm.reason}" if alarm and since else "no alarm"
     err.print(said, highlight=False)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from console.output import print_json, table
 from console.store import connection
 from model_store.bundle import Bundle, load_bundle
+from model_store.counted import counted
 from model_store.layout import MANIFEST
 from model_store.manifest import sha256
 from model_store.predictor import best_device
 from producer.errors import BundleInvalid, ConfigurationError
-from training.cluster import ClusterSettings, fit_draft
+from training.cluster import fit_draft
+from training.cluster_settings import ClusterSettings
 from training.dataset import from_npy
 from training.evaluate import Agreement, agreement
 from training.work_folder import work_folder
@@ -52,7 +54,9 @@ def evaluate(
     with work_folder(None) as workdir:
         pixels = from_npy(images, model.manifest.preprocess, workdir).pixels
         if len(pixels) != len(truth):
-            raise ConfigurationError(f"{images} has {len(pixels)} pictures, {labels} has {len(truth)} labels")
+            raise ConfigurationError(
+                f"{images} has {counted(len(pixels), 'picture')}, {labels} has {counted(len(truth), 'label')}"
+            )
         if refit:
             clusters = _refitted(model, pixels, n_clusters or len(np.unique(truth)), seed)
         else:
@@ -85,7 +89,9 @@ def _labels(path: Path) -> NDArray[np.generic]:
 
 def _refitted(model: Bundle, pixels: NDArray[np.uint8], n_clusters: int, seed: int) -> NDArray[np.int64]:
     embeddings = np.concatenate([model.predictor.embed(part) for part in _batches(pixels)])
-    settings = ClusterSettings(n_clusters=n_clusters, n_components=model.manifest.n_components)
+    settings = ClusterSettings(n_components=model.manifest.n_components).model_copy(
+        update={"n_clusters": n_clusters}  # one too: pictures of one kind may be measured
+    )
     clusterer = fit_draft(embeddings, settings, seed)
     return clusterer.assign(clusterer.project(embeddings)).indices
 
@@ -99,4 +105,4 @@ def _say(found: Agreement, version: str, as_json: bool) -> None:
         print_json({**asdict(found), "version": version})
         return
     rows = [("accuracy", f"{found.accuracy:.4f}"), ("NMI", f"{found.nmi:.4f}"), ("ARI", f"{found.ari:.4f}")]
-    table(f"model {version} on {found.n} labelled pictures", ("figure", "value"), rows)
+    table(f"model {version} on {counted(found.n, 'labelled picture')}", ("figure", "value"), rows)

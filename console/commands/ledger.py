@@ -9,6 +9,7 @@ import typer
 from console.output import err, print_json
 from console.store import connection
 from model_store.compaction import compact_finished_days
+from model_store.counted import counted
 
 ledger = typer.Typer(help="Look after the ledger.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def compact(
         print_json({"collection": collection, **asdict(done)})
         return
     err.print(
-        f"{done.days} days compacted: {done.parts} parts, {done.rows} rows kept, "
-        f"{done.dropped} of erased pictures left out",
+        f"{counted(done.days, 'day')} compacted: {counted(done.parts, 'part')}, "
+        f"{counted(done.rows, 'row')} kept, {done.dropped} of erased pictures left out",
         highlight=False,
     )

@@ -8,7 +8,7 @@ import typer
 
 from console.commands.models_diff import aliased, diff
 from console.commands.models_report import report
-from console.near_collection import say_if_mistyped
+from console.near_collection import refuse_if_unknown, say_if_mistyped
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
@@ -42,7 +42,9 @@ def list_models(collection: Collection = "default", as_json: AsJson = False) -> 
         registry = conn.registry(collection)
         aliases = {name: registry.alias(name) for name in ("champion", "challenger", "previous")}
         manifests = list(registry.versions())
-        say_if_mistyped(conn.store, collection)
+        if not manifests:
+            refuse_if_unknown(conn.store, collection)
+            say_if_mistyped(conn.store, collection)
     pointing = {m.version: [n for n, a in aliases.items() if a and a.version == m.version] for m in manifests}
     if as_json:
         print_json(
@@ -123,6 +125,8 @@ def history(collection: Collection = "default", as_json: AsJson = False) -> None
     """List every champion there was, and why it became one."""
     with connection() as conn:
         moves = list(conn.registry(collection).moves())
+        if not moves:
+            refuse_if_unknown(conn.store, collection)
     if as_json:
         print_json([move.model_dump(mode="json") for move in moves])
         return
@@ -200,6 +204,8 @@ def runs(collection: Collection = "default", as_json: AsJson = False) -> None:
     """List the retraining runs, how they ended and why."""
     with connection() as conn:
         records = list(Runs(conn.store, collection).all())
+        if not records:
+            refuse_if_unknown(conn.store, collection)
     if as_json:
         print_json([record.model_dump(mode="json") for record in records])
         return

@@ -12,6 +12,7 @@ from console.sources import originals_of_ledger
 from console.store import connection
 from model_store.bundle_files import CLUSTERS, ClusterFile
 from model_store.cluster_names import Names
+from model_store.counted import counted
 from model_store.layout import AliasName
 from model_store.process_settings import load_settings
 from model_store.registry import Alias, Registry, Target
@@ -118,8 +119,8 @@ def _document(found: Changes, targets: list[Target], new: "Bundle", names: Names
 
 def _tables(found: Changes, targets: list[Target], new: "Bundle", names: Names) -> None:
     table(
-        f"{targets[0].version} to {targets[1].version}: {found.n_moved} of {found.n} pictures move "
-        f"({found.share_moved:.1%})",
+        f"{targets[0].version} to {targets[1].version}: {found.n_moved} of "
+        f"{counted(found.n, 'picture')} move ({found.share_moved:.1%})",
         ("cluster", "name", "is", "before", "after", "change"),
         [
             (c.id, names.display(c.id).name, c.fate, c.n_before, c.n_after, f"{c.n_after - c.n_before:+d}")

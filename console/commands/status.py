@@ -1,13 +1,17 @@
 """`shoal status`: where everything is, what waits, who works, with which model."""
 
 import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
-from console.near_collection import say_if_mistyped
+from console.near_collection import near_collection, say_if_mistyped
+from console.no_result import without_model
 from console.output import print_json, table
 from console.store import Connection, connection
+from model_store.object_store import ObjectStore
+from model_store.registry import Registry
 from producer.broker import LANES, TRAINING_QUEUE, broker_errors, lane_depths, redis_client
 from producer.errors import BrokerUnavailable, ShoalError
 from producer.leases import LEASED
@@ -25,7 +29,7 @@ def status(
     collection: Annotated[str, typer.Option(help="whose champion to show")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="for scripts; shows the broker's password")] = False,
 ) -> None:
-    """Show where the servers are, waiting messages per lane, workers and models."""
+    """Show where the servers are, waiting messages per lane, workers, models and what waits for one."""
     with connection() as conn:
         document = _document(conn, collection, reveal=as_json)
         say_if_mistyped(conn.store, collection)
@@ -58,6 +62,9 @@ def status(
     ]
     if refused:
         table("refused models", ("worker", "collection", "since its start", "now"), refused)
+    if document["awaited"]:
+        what_to_do = list(document["awaited"].items())
+        table("pictures that wait for a model", ("collection", "what to do"), what_to_do)
 
 
 def _document(conn: Connection, collection: str, *, reveal: bool) -> dict[str, Any]:
@@ -84,7 +91,22 @@ def _document(conn: Connection, collection: str, *, reveal: bool) -> dict[str, A
         "champion": champion,
         "lanes": lanes,
         "workers": alive,
+        "awaited": awaited(alive, conn.store, conn.registry),
     }
+
+
+def awaited(
+    alive: Sequence[Mapping[str, Any]], store: ObjectStore, registry: Callable[[str], Registry]
+) -> dict[str, str]:
+    """Say what to do for each collection that pictures wait for a first model of, as the workers tell."""
+    names = {name for worker in alive for name in worker.get("awaited", ())}
+    told = {}
+    with contextlib.suppress(ShoalError):  # the store's state is told beside it
+        for name in sorted(names):
+            if said := without_model(registry(name)):
+                near = near_collection(store, name)
+                told[name] = f"{said}. If {near} was meant, submit them again, to it" if near else said
+    return told
 
 
 def _broker_side(conn: Connection) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], str]:

@@ -9,12 +9,12 @@ import typer
 
 from console.commands.result import COLUMNS, map_rows
 from console.commands.submit_bulk import submit_bulk
-from console.near_collection import say_if_mistyped
+from console.near_collection import New, connection_to
 from console.no_result import say_if_no_model
 from console.output import Bars, err, one_of, print_json, table
 from console.picture_names import may_be_picture
-from console.store import connection
 from console.waiting import wait_for_results
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.manifest import sha256
 from model_store.process_settings import ProcessSettings
@@ -42,6 +42,7 @@ def submit(
         list[str], typer.Argument(help="files and folders, uploaded first; or s3://bucket/prefix")
     ],
     collection: Annotated[str, typer.Option(help="clustering space")] = "default",
+    new: New = False,
     lane: Annotated[str, typer.Option(help=" or ".join(LANES))] = "interactive",
     bulk: Annotated[
         bool,
@@ -73,6 +74,7 @@ def submit(
         submit_bulk(
             sources,
             collection=collection,
+            new=new,
             prefix=prefix,
             job=job,
             again=again,
@@ -84,8 +86,7 @@ def submit(
     Layout(collection)  # wrong words are told before anything is uploaded
     on_lane = one_of("--lane", lane, LANES)
     first = new_ulid()
-    with connection() as conn, Bars() as bars:
-        say_if_mistyped(conn.store, collection)
+    with connection_to(collection, new=new) as conn, Bars() as bars:
         bars.stage("submit")
         with Producer(conn.settings.broker) as producer:
             refs, passed_over = list[ImageRef](), list[str]()
@@ -128,12 +129,12 @@ def submit(
             table("results", ("status", "cluster or error", "pictures"), _summary(answers))
         elif answers:
             table("results", COLUMNS, map_rows(answers))
-        err.print(f"submitted {len(refs)} pictures to collection {collection}", highlight=False)
+        err.print(f"submitted {counted(len(refs), 'picture')} to collection {collection}", highlight=False)
         err.print(_how_to_look(refs, collection, shown=wait), highlight=False, soft_wrap=True)
     if wait and len(answers) < len(refs):
         err.print(
-            f"{len(refs) - len(answers)} have no result yet; `shoal status --collection {collection}` shows "
-            "what they wait for",
+            f"without a result yet: {len(refs) - len(answers)}; `shoal status --collection {collection}` "
+            "shows what they wait for",
             highlight=False,
         )
         raise typer.Exit(1)

@@ -13,10 +13,11 @@ from console.bulk_resend import resend
 from console.bulk_source import BulkSource, CsvManifest, StoredPictures
 from console.commands.jobs import say_state
 from console.job_watch import JobWatch
-from console.near_collection import say_if_mistyped
+from console.near_collection import connection_to
 from console.no_result import say_if_no_model
 from console.output import Bars, err, print_json
-from console.store import Connection, connection
+from console.store import Connection
+from model_store.counted import counted
 from model_store.job_parts import JobParts
 from model_store.jobs import Jobs
 from model_store.s3 import S3Store
@@ -31,6 +32,7 @@ def submit_bulk(
     sources: Sequence[str],
     *,
     collection: str,
+    new: bool,
     prefix: str,
     job: str | None,
     again: bool,
@@ -46,8 +48,11 @@ def submit_bulk(
     """
     if len(sources) != 1:
         raise ConfigurationError("--bulk takes one folder, one s3://bucket/prefix or one manifest.csv")
-    with connection() as conn, Bars(rate="pictures/s") as bars, ExitStack() as stack:
-        say_if_mistyped(conn.store, collection)
+    with (
+        connection_to(collection, new=new) as conn,
+        Bars(rate="pictures/s") as bars,
+        ExitStack() as stack,
+    ):
         bars.stage("look")
         source = _source(sources[0], prefix, conn.settings.store, stack)
         if isinstance(source, CsvManifest) and source.unused:
@@ -70,7 +75,7 @@ def submit_bulk(
         say_state(state)
     if record.skipped:
         err.print(
-            f"{record.skipped} entries were skipped, such as {record.first_skipped}",
+            f"skipped {counted(record.skipped, 'entry')}, such as {record.first_skipped}",
             highlight=False,
             markup=False,
         )
@@ -90,7 +95,7 @@ def _submitted(
             bars.note(f"the job {job_id} was submitted before; another --job submits it anew")
             return
         if held.record.pictures and not again:
-            bars.note(f"the job {job_id} goes on after {held.record.pictures} pictures")
+            bars.note(f"the job {job_id} goes on after {counted(held.record.pictures, 'picture')}")
         bars.stage("submit", source.total)
         bars.advance(held.record.pictures)
         try:

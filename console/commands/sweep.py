@@ -10,9 +10,11 @@ from typing import Annotated, Final, cast, get_args
 import typer
 
 from console.answered import Answered
+from console.near_collection import New, connection_to
 from console.output import Bars, err, one_of, print_json
-from console.store import Connection, connection
+from console.store import Connection
 from console.sweep import IdFrom, Sweep, SweepRecord
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.ledger import Ledger
 from model_store.s3 import S3Store
@@ -36,6 +38,7 @@ def sweep(
     collection: Annotated[
         str, typer.Option(help="whose ledger and results count; submitted there")
     ] = "default",
+    new: New = False,
     bucket: Annotated[
         str | None, typer.Option(help="of uploads; by default every one of the settings")
     ] = None,
@@ -71,7 +74,11 @@ def sweep(
     id_from, on_lane = one_of("--image-id", image_id, get_args(IdFrom)), one_of("--lane", lane, LANES)
     start = _since(since)
     ended: list[SweepRecord] = []
-    with connection() as conn, Bars() as bars, Producer(conn.settings.broker) as producer:
+    with (
+        connection_to(collection, new=new or dry_run) as conn,
+        Bars() as bars,
+        Producer(conn.settings.broker) as producer,
+    ):
         buckets = _buckets(conn, bucket)
         bars.stage("ledger")
         answered = Answered(_uploads_of(Ledger(conn.store, collection), bars.advance))
@@ -164,7 +171,7 @@ def _say(ended: list[SweepRecord], collection: str, *, dry_run: bool, as_json: b
     else:
         did = "would be submitted" if dry_run else "submitted"
         err.print(
-            f"{sums['seen']} uploads: {sums['answered']} answered, {sums['submitted']} {did}, "
+            f"{counted(sums['seen'], 'upload')}: {sums['answered']} answered, {sums['submitted']} {did}, "
             f"{sums['older']} older",
             highlight=False,
         )

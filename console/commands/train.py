@@ -1,13 +1,15 @@
 """`shoal train`: a model from pictures, now and here."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
+from console.near_collection import New, connection_to
 from console.new_model import NewModel, Promotion, into_folder, into_store, write
 from console.output import Bars, err, print_json
+from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
@@ -18,16 +20,16 @@ from training.settings import Settings
 from training.team import join, leave
 from training.work_folder import work_folder
 
+RECIPES: Final = (
+    "pure (default): anything, needs nothing from outside; distilled: photographs, small and fast; "
+    "pretrained: photographs (no writing) on GPUs or few a second, the one with a trustworthy `unknown`, for "
+    "some ninety times the CPU time a picture; pixel: to compare with. See docs/training.md"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(train)
-
-
-def _number_or_auto(given: str | None) -> str | None:
-    if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
-        raise ConfigurationError(f"--n-clusters {given!r}: it takes a number from 1 on, or auto")
-    return given
 
 
 def train(
@@ -36,13 +38,14 @@ def train(
         typer.Argument(help="folder of pictures, or .npy of (N, H, W, 3) uint8; none: the ledger"),
     ] = None,
     collection: Annotated[str, typer.Option(help="which the model is for")] = "default",
+    new: New = False,
     n_clusters: Annotated[
         str | None,
-        typer.Option(help="K, or auto: chosen by stability and silhouette", callback=_number_or_auto),
+        typer.Option(help="K, or auto: chosen by stability and silhouette; default: the champion's, else 10"),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="pixel, pure, distilled (photographs), or pretrained (the same, on GPUs)"),
+        typer.Option(help=RECIPES),
     ] = None,
     input_size: Annotated[
         int | None, typer.Option(help="side of the network's input: 32, 64 ... 224")
@@ -84,12 +87,17 @@ def train(
         if team is not None and not team.leads:
             follow(team)
             return
-        with Bars() as bars, work_folder(settings.training.workdir) as workdir:
-            if out is not None and source is not None:
+        if out is not None and source is not None:
+            with Bars() as bars, work_folder(settings.training.workdir) as workdir:
                 model = into_folder(source, collection, settings, workdir, bars, out)
-            else:
-                promotion = Promotion(promote, reason if force else None)
-                model = into_store(source, collection, settings, workdir, bars, promotion)
+        else:
+            promotion = Promotion(promote, reason if force else None)
+            with (
+                connection_to(collection, settings, new=new) as conn,
+                Bars() as bars,
+                work_folder(settings.training.workdir) as workdir,
+            ):
+                model = into_store(conn, source, collection, settings, workdir, bars, promotion)
                 if out is not None:
                     write(model, out)
     finally:
@@ -146,7 +154,8 @@ def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
     err.print(f"model {manifest.version} {where}{serves}", highlight=False)
     left_out = f", {manifest.snapshot.n_rejected} unreadable left out" if manifest.snapshot.n_rejected else ""
     err.print(
-        f"  trained on {manifest.snapshot.n_images} pictures{left_out}, {manifest.n_clusters} clusters",
+        f"  trained on {counted(manifest.snapshot.n_images, 'picture')}{left_out}, "
+        f"{counted(manifest.n_clusters, 'cluster')}",
         highlight=False,
     )
     if model.report is not None:

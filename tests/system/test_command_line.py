@@ -158,10 +158,13 @@ def test_a_bundle_is_trained_and_judged_without_servers(shell: Shell, pictures: 
         (("train", "pictures", "--recipe", "magic", "--out", "x"), "magic"),
         (
             ("train", "pictures", "--recipe", "pretrained", "--input-size", "33", "--out", "x"),
-            "input_size: Input should be a multiple of 32",
+            "input_size: it takes 32, 64, 96, 128, 160, 192, 224 pixels, not 33",
         ),
         (("train", "pictures", "--force", "--out", "x"), "--reason"),
-        (("train", "pictures", "--n-clusters", "some", "--out", "x"), "a number from 1 on, or auto"),
+        (
+            ("train", "pictures", "--n-clusters", "1", "--out", "x"),
+            "n_clusters: it takes a number from 2 to 4096, or auto",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_wrong(

@@ -1,6 +1,7 @@
 import pytest
 
-from tests.system.running_platform import Platform, picture
+from model_store.layout import Layout
+from tests.system.running_platform import Platform, picture, wait_until
 from tests.system.shoal_command import Shoal
 
 
@@ -34,3 +35,30 @@ def test_a_picture_without_a_result_is_told_with_the_reason(platform: Platform, 
     platform.submit(platform.upload_kinds("waits", 1))
     assert "among the 1 message(s)" in shoal(*asked, status=1)
     assert "the job j has no row of it" in shoal(*asked, "--job", "j", status=1)
+
+
+def test_the_status_shows_which_collection_pictures_wait_for_a_model_of_and_what_to_do(
+    platform: Platform, shoal: Shoal
+) -> None:
+    with platform.running("worker", "worker ready"):
+        platform.submit(platform.upload_kinds("waits", 1))
+        wait_until(lambda: platform.collection in shoal.json("status")["awaited"], 30, "it is told")
+        shown = " ".join(shoal("status").split())
+    assert "pictures that wait for a model" in shown
+
+
+@pytest.mark.parametrize("command", ["submit pictures", "submit --bulk pictures", "train pictures", "sweep"])
+def test_a_script_that_mistypes_its_collection_is_told_before_anything_is_done(
+    platform: Platform, shoal: Shoal, command: str
+) -> None:
+    platform.store.put(Layout("invoices").result("img_1"), b"{}")
+    before = [info.key for info in platform.uploads.list("")]
+
+    said = shoal(*command.split(), "--collection", "invioces", status=1)
+
+    assert "did you mean invoices? Nothing was done; if it is to be a new one, say --new" in said
+    assert [info.key for info in platform.uploads.list("")] == before
+    assert list(platform.store.list("invioces/")) == []
+    assert "there is no collection invioces" in shoal(
+        "models", "list", "--json", "--collection", "invioces", status=1
+    )

@@ -14,12 +14,13 @@ COMMANDS = (
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
+        (["console.cli"], ("typer", "rich", "structlog", "pydantic")),  # or Ctrl-C would be a traceback
         (["worker.decode_child"], (*TORCH, "celery", "redis", "boto3")),
         (["worker.app"], TORCH),  # says what is wrong with its settings before it loads what it works with
         (["training.app"], TORCH),  # beat's too
         ([f"console.commands.{name}" for name in COMMANDS.split()], TORCH),
     ],
-    ids=["decoding process", "worker", "trainer and beat", "commands"],
+    ids=["shoal", "decoding process", "worker", "trainer and beat", "commands"],
 )
 def test_a_start_brings_only_what_it_needs(modules: list[str], unwanted: tuple[str, ...]) -> None:
     program = f"import sys, {', '.join(modules)}\nprint([name for name in {unwanted} if name in sys.modules])"

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from model_store.counted import counted
 from training.report.findings import Findings, Group
 from training.report.palette import COLOURS, marker_of
 from training.report.pictures import data_uri
@@ -47,10 +48,11 @@ def card(subject: Subject, group: Group) -> str:
     entry = subject.clusters.clusters[group.index]
     strips = "".join(_strip(subject, kind, rows.tolist()) for kind, rows in group.lines.items())
     lineage = "" if entry.lineage == "new" else f'<span class="tag">{escape(entry.lineage)}</span>'
+    size = counted(group.size, "picture")
     return (
         f'<section class="card"><h3>{swatch(group.number)}<b>{group.number}</b>'
         f"<span>{called(subject, entry.id)}</span>{lineage}</h3>"
-        f'<p class="soft figuresline"><span>{_pictures(group.size)}</span><span>{group.share:.1%}</span>'
+        f'<p class="soft figuresline"><span>{size}</span><span>{group.share:.1%}</span>'
         f"<span>silhouette {_silhouette(group)}</span>"
         f"<span>{int((group.relative > 1).sum()):,} unknown</span></p>"
         f"{_histogram(group)}{strips or ''}</section>"
@@ -107,7 +109,3 @@ def _histogram(group: Group) -> str:
 
 def _silhouette(group: Group) -> str:
     return "not known" if group.silhouette is None else f"{group.silhouette:.2f}"
-
-
-def _pictures(n: int) -> str:
-    return "1 picture" if n == 1 else f"{n:,} pictures"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from model_store.counted import counted
 from training.report.chart import Chart, chart
 from training.report.palette import INK, SOFT, colour_of
 from training.report.subject import Subject
@@ -39,7 +40,8 @@ def loss_curve(subject: Subject) -> Chart | None:
         axes.set_ylabel("loss")
         axes.legend(loc="best")
 
-    alt = f"Loss over {len(epochs)} epochs: held out it falls from {held_out[0]:.4g} to {held_out[best]:.4g}"
+    fall = f"it falls from {held_out[0]:.4g} to {held_out[best]:.4g}"
+    alt = f"Loss over {counted(len(epochs), 'epoch')}: held out {fall}"
     return chart("loss", alt, draw)
 
 

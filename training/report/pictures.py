@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from model_store.counted import counted
 from training.fit import embed
 from training.predecessor import by_hash
 from training.report.findings import Findings
@@ -83,7 +84,7 @@ def sheets_png(subject: Subject, findings: Findings, labels: Sequence[str], at_m
     for at, (group, label) in enumerate(zip(groups, labels, strict=False)):
         y = MARGIN + at * pitch
         draw.text((MARGIN, y), label, INK, ImageFont.load_default(16))
-        draw.text((MARGIN, y + 24), f"{group.size:,} pictures", SOFT, ImageFont.load_default(12))
+        draw.text((MARGIN, y + 24), counted(group.size, "picture"), SOFT, ImageFont.load_default(12))
         for below, (kind, rows) in enumerate(group.lines.items()):
             top = y + below * (CELL + GAP)
             draw.text(

@@ -1,9 +1,17 @@
-import pytest
+import io
 
-from console.near_collection import near_collection, say_if_mistyped
+import pytest
+import typer
+
+from console.near_collection import near_collection, refuse_if_mistyped, refuse_if_unknown, say_if_mistyped
 from model_store.layout import Layout
 from model_store.object_store import MemoryStore
-from producer.errors import AccessDenied
+from producer.errors import AccessDenied, ConfigurationError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -15,7 +23,7 @@ def store(store: MemoryStore) -> MemoryStore:
 
 @pytest.mark.parametrize(
     ("collection", "meant"),
-    [("defualt", "default"), ("invoice", "invoices"), ("default", None), ("cats", None)],
+    [("defualt", "default"), ("invoice", "invoices"), ("default", None), ("cats", None), ("default-2", None)],
 )
 def test_a_collection_with_nothing_in_it_may_be_a_slip_for_one_that_is_spelt_alike(
     store: MemoryStore, collection: str, meant: str | None
@@ -40,4 +48,35 @@ def test_a_store_that_may_not_be_listed_costs_only_the_question(
 
     monkeypatch.setattr(store, "folders", refused)
     say_if_mistyped(store, "defualt")
+    refuse_if_mistyped(store, "defualt", new=False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_script_that_would_fill_a_mistyped_collection_is_refused_at_once_unless_it_says_new(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigurationError, match=r"did you mean default\? Nothing was done; .* say --new"):
+        refuse_if_mistyped(store, "defualt", new=False)
+    refuse_if_mistyped(store, "defualt", new=True)
+    refuse_if_mistyped(store, "cats", new=False)
+
+
+def test_a_person_is_asked_whether_it_is_meant(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("y\nn\n"))
+    refuse_if_mistyped(store, "defualt", new=False)
+    with pytest.raises(typer.Abort):
+        refuse_if_mistyped(store, "defualt", new=False)
+    told = capsys.readouterr()
+    assert told.out.strip() == ""
+    assert "did you mean default?\nIs defualt to be a new one? [y/N]:" in told.err
+
+
+def test_a_collection_of_which_nothing_is_stored_is_told_from_an_empty_list(store: MemoryStore) -> None:
+    store.put(".shoal/probe/x", b"")
+    refuse_if_unknown(store, "default")
+    with pytest.raises(ConfigurationError, match="no collection cats in the store, only default, invoices"):
+        refuse_if_unknown(store, "cats")
+    refuse_if_unknown(MemoryStore(), "default")

@@ -6,17 +6,37 @@ import pytest
 from console.cli import main
 
 
-def test_several_workers_with_one_port_are_refused_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("workers", "ports", "told"),
+    [
+        (
+            "2",
+            {"WORKER__HEALTH": "9100"},
+            "SHOAL_WORKER__HEALTH_PORT=9100 is one port, and 2 workers need",
+        ),
+        (
+            "1",
+            {"WORKER__HEALTH": "9100", "TRAINING__METRICS": "9100"},
+            "SHOAL_WORKER__HEALTH_PORT and SHOAL_TRAINING__METRICS_PORT are both 9100",
+        ),
+    ],
+)
+def test_one_port_for_several_processes_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    workers: str,
+    ports: dict[str, str],
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHOAL_WORKER__HEALTH_PORT", "9100")
-    monkeypatch.setattr(sys, "argv", ["shoal", "up", "--workers", "2"])
+    for name, port in ports.items():
+        monkeypatch.setenv(f"SHOAL_{name}_PORT", port)
+    monkeypatch.setattr(sys, "argv", ["shoal", "up", "--workers", workers])
 
     with pytest.raises(SystemExit) as ended:
         main()
 
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert "SHOAL_WORKER__HEALTH_PORT=9100 is one port, and 2 workers need one each: set it to 0" in said
+    assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -75,3 +75,11 @@ def test_stored_pixels_become_channels_first_between_0_and_1() -> None:
 def test_an_impossible_architecture_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Architecture.model_validate(wrong)
+
+
+@pytest.mark.parametrize("given", [0, 33, 256])
+def test_a_wrong_side_is_answered_with_all_that_there_are(given: int) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Architecture(input_size=given)
+    said = f"it takes 32, 64, 96, 128, 160, 192, 224 pixels, not {given}"
+    assert [error["msg"] for error in caught.value.errors()] == [said]

@@ -4,7 +4,8 @@ from numpy.typing import NDArray
 
 from tests.unit.training import tiny_runs
 from training.choice_of_k import MOST_TRIED, SAMPLE, Tried, choose, decide, settled
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import fit_clusterer
+from training.cluster_settings import ClusterSettings
 from training.course import COURSE, Course
 
 D = 24

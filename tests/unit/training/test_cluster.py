@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from model_store.clusterer import QUANTILES, Clusterer, unit_length
 from producer.errors import TrainingFailed
-from training.cluster import ClusterSettings, carried_over, fit_clusterer, radii
+from training.cluster import carried_over, fit_clusterer, radii
+from training.cluster_settings import ClusterSettings
 
 D, K = 24, 4
 CENTRES = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0][:K]  # (K, D), orthonormal
@@ -29,6 +31,20 @@ def unknown(clusterer: Clusterer, embeddings: Floats) -> NDArray[np.bool_]:
     projections = clusterer.project(embeddings)
     residuals = clusterer.residuals(embeddings, projections)
     return clusterer.strangeness(clusterer.assign(projections), residuals) > 1
+
+
+@pytest.mark.parametrize("given", [1, 0, "1", 4097, "some"])
+def test_a_number_of_clusters_that_tells_nothing_apart_is_refused_in_one_message(given: object) -> None:
+    with pytest.raises(
+        ValidationError, match="it takes a number from 2 to 4096, or auto: one clus"
+    ) as caught:
+        settings(n_clusters=given)
+    assert [error["loc"] for error in caught.value.errors()] == [("n_clusters",)]
+
+
+@pytest.mark.parametrize(("given", "taken"), [(2, 2), ("4096", 4096), ("auto", "auto")])
+def test_other_numbers_and_auto_are_taken(given: object, taken: object) -> None:
+    assert settings(n_clusters=given).n_clusters == taken
 
 
 def test_the_arrays_are_those_of_sklearn() -> None:
@@ -86,7 +102,8 @@ def test_near_copies_and_two_outliers_do_not_make_everything_unknown() -> None:
     copies = np.asarray(CENTRES[0] + 1e-4 * rng.normal(size=(240, D)), np.float32)
     learnt = np.concatenate([copies[:238], blobs(2, seed=1, noise=0.5)])
 
-    clusterer = fit_clusterer(learnt, copies[:24], settings(n_clusters=1), random_state=0)
+    one = settings().model_copy(update={"n_clusters": 1})
+    clusterer = fit_clusterer(learnt, copies[:24], one, random_state=0)
 
     assert not unknown(clusterer, copies).any()
 

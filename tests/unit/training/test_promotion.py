@@ -46,7 +46,7 @@ def test_an_equal_candidate_is_promoted_past_every_gate() -> None:
 @pytest.mark.parametrize(
     ("worse", "gate", "reason"),
     [
-        ({"n_empty": 2}, "no_empty_cluster", "2 clusters are empty"),
+        ({"n_empty": 2}, "no_empty_cluster", "2 empty clusters"),
         ({"reconstruction": 0.0111}, "reconstruction", "reconstruction error 0.0111, at most 0.011"),
         ({"silhouette": 0.2}, "silhouette", "silhouette 0.2, at least 0.25 is let pass"),
         ({"largest_share": 0.57}, "share_growth", "share of the largest cluster 0.57, at most 0.55"),
@@ -140,7 +140,7 @@ def test_a_first_model_that_is_degenerate_is_not_promoted() -> None:
     found = decide(replace(CHAMPION, n_empty=1, largest_share=1), None, POLICY)
 
     assert not found.promote
-    assert found.reason == "1 clusters are empty; the largest cluster has 100%, allowed are 60%"
+    assert found.reason == "1 empty cluster; the largest cluster has 100%, allowed are 60%"
 
 
 def test_where_the_champion_that_there_is_cannot_be_compared_with_nobody_is_promoted() -> None:

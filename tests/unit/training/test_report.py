@@ -169,9 +169,10 @@ def test_without_labels_champion_or_record_of_the_training_a_report_is_made(
 
 
 def test_one_cluster_makes_a_report(corpus: Corpus) -> None:
-    report = make_report(
-        tiny_runs.subject(tiny_runs.trained(corpus, tiny_runs.settings(n_clusters=1)), corpus), FEW
-    )
+    usual = tiny_runs.settings()
+    one = usual.model_copy(update={"cluster": usual.cluster.model_copy(update={"n_clusters": 1})})
+
+    report = make_report(tiny_runs.subject(tiny_runs.trained(corpus, one), corpus), FEW)
 
     assert page(report).count('class="card"') == 1
     assert "silhouette not known" in page(report)

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store.clusterer import Clusterer
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import fit_clusterer
+from training.cluster_settings import ClusterSettings
 from training.evaluate import agreement
 from training.streamed_cluster import assign_parts, fit_any, fit_streamed, project_parts
 

@@ -20,7 +20,8 @@ from tests.unit.training.spoilt_models import (
     to_a_point,
     two_on_one_spot,
 )
-from training.cluster import ClusterSettings, fit_clusterer
+from training.cluster import fit_clusterer
+from training.cluster_settings import ClusterSettings
 from training.comparison import compare
 from training.corpus import Corpus
 from training.predecessor import view

@@ -62,6 +62,15 @@ def test_whoever_waits_gets_the_first_champion(shop: Shop) -> None:
     assert shop.version() == "v1"
 
 
+def test_collections_that_messages_wait_for_are_named_until_they_have_a_model(shop: Shop) -> None:
+    for name in ("default", "cats"):
+        with pytest.raises(NoChampion):
+            shop.cache.get(name, 0.0)
+    assert shop.cache.awaited() == ["cats", "default"]
+    shop.serve("v1")
+    eventually(lambda: shop.cache.awaited() == ["cats"])
+
+
 def test_a_moved_champion_is_served_and_a_rollback_too(shop: Shop) -> None:
     shop.serve("v1")
     assert shop.version() == "v1"
