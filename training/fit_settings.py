@@ -36,7 +36,7 @@ class FitSettings(BaseModel):
     augmentation: Augmentation = Field(Augmentation(), description="how far random views may differ")
     epochs: int = Field(25, ge=1, description="passes over the corpus, within min_steps and max_steps")
     min_steps: int = Field(
-        300, ge=1, description="a small corpus is passed more often, to reach this many steps"
+        1500, ge=1, description="a small corpus is passed more often, to reach this many steps"
     )
     max_steps: int = Field(
         4000, ge=1, description="a large corpus is passed less often, to keep under this many"

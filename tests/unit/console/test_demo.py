@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
+from console.commands.demo import STEPS_FOR_DIGITS, soon_done
 from console.stack_folder import lock
+from training.settings import Settings
 
 
 @pytest.fixture
@@ -42,3 +44,12 @@ def test_a_folder_in_which_another_demo_is_at_work(refused: Refused) -> None:
     Path("shoal-demo").mkdir()
     with lock(Path("shoal-demo") / ".lock"):
         assert "shoal-demo is in use by process" in refused()
+
+
+def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it_is() -> None:
+    def steps(**fit: int) -> int:
+        settings = Settings.model_validate({"training": {"fit": fit}})
+        return soon_done(settings).training.fit.min_steps
+
+    assert steps() == steps(epochs=7) == STEPS_FOR_DIGITS
+    assert steps(min_steps=50) == 50
