@@ -110,7 +110,7 @@ def fit_autoencoder(
             processes = team.size if team else 1
             shapes = settings.network.model_dump_json()  # of a recipe with defaults of its own, in no setting
             state = checkpoints.load(
-                f"{purpose} {settings.model_dump_json()} {shapes} {torch.__version__} {processes} processes "
+                f"{purpose} {settings.model_dump_json()} {shapes} {torch.__version__} {processes} processes"
                 f"{objective.frozen_digest()}"
             )
         corpora = described(objective, (pixels, validation), chosen, folder, progress)

@@ -108,7 +108,8 @@ class ModelCache:
     def awaited(self) -> list[str]:
         """Name collections that pictures wait for a first model of; at most `AWAITED_TOLD`."""
         with self._changed:
-            return sorted(name for name, slot in self._slots.items() if slot.served is None)[:AWAITED_TOLD]
+            waiting = [name for name, slot in self._slots.items() if slot.served is None]
+        return sorted(waiting[:AWAITED_TOLD])  # the first that were asked for: anybody may ask for more
 
     def close(self) -> None:
         """Stop looking."""

@@ -1,7 +1,7 @@
 """`shoal demo`: watch real pictures go through a real queue, store and model, and see their clusters."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from pydantic import SecretStr
@@ -17,8 +17,8 @@ from producer.settings import BrokerSettings
 from training.recipes import recipe
 from training.settings import Settings
 
-FOLDER = Path("shoal-demo")
-STEPS_FOR_DIGITS = 300  # they are learnt in a fifth of the steps that photographs need
+FOLDER: Final = Path("shoal-demo")
+STEPS_FOR_DIGITS: Final = 300  # they are learnt in a fifth of the steps that photographs need
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def demo(
     with lock(out / ".lock"):
         err.print("starting Valkey and SeaweedFS")
         with Stack() as stack, Bars() as bars:
-            own = _on(stack, settings if images else soon_done(settings), n_clusters)
+            own = _on(stack, shortened(settings, images), n_clusters)
             report = run_demo(pictures, own, stack, out / "contact-sheet.png", bars, out / "worker.log")
     _say(report, out)
     if as_json:
@@ -52,10 +52,10 @@ def demo(
         raise typer.Exit(1)
 
 
-def soon_done(settings: Settings) -> Settings:
-    """Shorten the training, unless the settings say how long it is."""
+def shortened(settings: Settings, images: Path | None) -> Settings:
+    """Shorten the training of digits, unless the settings say how long it is."""
     fit = settings.training.fit
-    if "min_steps" in fit.model_fields_set:
+    if images is not None or "min_steps" in fit.model_fields_set:
         return settings
     short = fit.model_copy(update={"min_steps": STEPS_FOR_DIGITS})
     return settings.model_copy(update={"training": settings.training.model_copy(update={"fit": short})})

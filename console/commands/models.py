@@ -8,7 +8,7 @@ import typer
 
 from console.commands.models_diff import aliased, diff
 from console.commands.models_report import report
-from console.near_collection import refuse_if_unknown, say_if_mistyped
+from console.near_collection import refuse_if_unknown
 from console.output import err, print_json, table
 from console.serving import Serving, wait_until_served
 from console.store import connection
@@ -44,7 +44,6 @@ def list_models(collection: Collection = "default", as_json: AsJson = False) -> 
         manifests = list(registry.versions())
         if not manifests:
             refuse_if_unknown(conn.store, collection)
-            say_if_mistyped(conn.store, collection)
     pointing = {m.version: [n for n, a in aliases.items() if a and a.version == m.version] for m in manifests}
     if as_json:
         print_json(

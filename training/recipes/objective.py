@@ -80,11 +80,11 @@ class Objective(nn.Module):
         return {name: weights for name, weights in self.named_parameters() if not weights.requires_grad}
 
     def frozen_digest(self) -> str:
-        """Tell those from others: a checkpoint goes on with the same only."""
+        """Tell those from others, since a checkpoint goes on with the same only; empty if there are none."""
         digest = hashlib.sha256()
-        for weights in self.frozen().values():
+        for weights in (frozen := self.frozen()).values():
             digest.update(weights.detach().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return f" {digest.hexdigest()}" if frozen else ""
 
     def trained(self) -> dict[str, Tensor]:
         """Give the state but for the frozen weights."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
-from console.commands.demo import STEPS_FOR_DIGITS, soon_done
+from console.commands.demo import STEPS_FOR_DIGITS, shortened
 from console.stack_folder import lock
+from training.fit_settings import FitSettings
 from training.settings import Settings
 
 
@@ -47,9 +48,10 @@ def test_a_folder_in_which_another_demo_is_at_work(refused: Refused) -> None:
 
 
 def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it_is() -> None:
-    def steps(**fit: int) -> int:
+    def steps(images: Path | None = None, **fit: int) -> int:
         settings = Settings.model_validate({"training": {"fit": fit}})
-        return soon_done(settings).training.fit.min_steps
+        return shortened(settings, images).training.fit.min_steps
 
     assert steps() == steps(epochs=7) == STEPS_FOR_DIGITS
     assert steps(min_steps=50) == 50
+    assert steps(Path("photos")) == FitSettings().min_steps

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CTRL_C = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+CTRL_C = "raise KeyboardInterrupt\n"  # a signal is ignored in the background of a shell
 
 
 @pytest.mark.parametrize("loading", ["structlog", "celery"])  # before it is known which command, and after

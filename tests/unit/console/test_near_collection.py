@@ -55,28 +55,42 @@ def test_a_store_that_may_not_be_listed_costs_only_the_question(
 def test_a_script_that_would_fill_a_mistyped_collection_is_refused_at_once_unless_it_says_new(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(ConfigurationError, match=r"did you mean default\? Nothing was done; .* say --new"):
-        refuse_if_mistyped(store, "defualt", new=False)
+    for stdin, stderr in (
+        (io.StringIO("y\n"), Terminal()),
+        (None, Terminal()),  # it is closed
+        (Terminal("y\n"), io.StringIO()),  # nobody would see the question
+    ):
+        monkeypatch.setattr("sys.stdin", stdin)
+        monkeypatch.setattr("sys.stderr", stderr)
+        with pytest.raises(
+            ConfigurationError, match=r"did you mean default\? Nothing was done; .* say --new"
+        ):
+            refuse_if_mistyped(store, "defualt", new=False)
     refuse_if_mistyped(store, "defualt", new=True)
     refuse_if_mistyped(store, "cats", new=False)
+    store.put(Layout("defualt").job("j"), b"{}")  # somebody has said so
+    refuse_if_mistyped(store, "defualt", new=False)
 
 
 def test_a_person_is_asked_whether_it_is_meant(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal("y\nn\n"))
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
     refuse_if_mistyped(store, "defualt", new=False)
     with pytest.raises(typer.Abort):
         refuse_if_mistyped(store, "defualt", new=False)
-    told = capsys.readouterr()
-    assert told.out.strip() == ""
-    assert "did you mean default?\nIs defualt to be a new one? [y/N]:" in told.err
+    assert capsys.readouterr().out.strip() == ""
+    assert "did you mean default?\nIs defualt to be a new one? [y/N]:" in shown.getvalue()
 
 
 def test_a_collection_of_which_nothing_is_stored_is_told_from_an_empty_list(store: MemoryStore) -> None:
     store.put(".shoal/probe/x", b"")
     refuse_if_unknown(store, "default")
-    with pytest.raises(ConfigurationError, match="no collection cats in the store, only default, invoices"):
+    with pytest.raises(ConfigurationError, match=r"no collection cats in the store: only default, invoices$"):
         refuse_if_unknown(store, "cats")
+    with pytest.raises(
+        ConfigurationError, match=r"no collection invioces in the store: did you mean invoices\?"
+    ):
+        refuse_if_unknown(store, "invioces")
     refuse_if_unknown(MemoryStore(), "default")
