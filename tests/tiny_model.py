@@ -60,7 +60,9 @@ def tiny_model(seed: int = 0, n_clusters: int = N_CLUSTERS, n_components: int = 
         encoder, decoder = new_encoder(ARCHITECTURE).eval(), Decoder(ARCHITECTURE).eval()
     pixels = tiny_pixels(N_PICTURES, seed)
     embeddings = embed(encoder, pixels)  # (N, D)
-    settings = ClusterSettings(n_clusters=n_clusters, n_components=n_components, n_init=2)
+    settings = ClusterSettings(n_components=n_components, n_init=2).model_copy(
+        update={"n_clusters": n_clusters}  # one too: models from before it was refused have it
+    )
     clusterer = fit_clusterer(embeddings[:40], embeddings[40:], settings, random_state=seed)
     return TinyModel(encoder, decoder, clusterer, pixels)
 

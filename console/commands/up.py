@@ -34,28 +34,42 @@ def up(
 
     With SHOAL_BROKER__URL set, the servers of the settings are used and none is started.
     """
-    if workers and (port := load_settings(WorkerSettings).worker.health_port):
-        _refuse_shared(port, workers)
+    _refuse_shared_port(workers)
     with _servers(data_dir) as environment:
         for name in (*(f"worker-{i + 1}" for i in range(workers)), "trainer", "beat"):
             err.print(f"  {name}", highlight=False)
         raise SystemExit(Supervisor(_children(workers, environment, data_dir)).run())
 
 
-def _refuse_shared(port: int, workers: int) -> None:
+def _refuse_shared_port(workers: int) -> None:
     """Refuse a port of the workers that two processes would want."""
-    if workers > 1:
+    port = _workers_port() if workers else None
+    if port and workers > 1:
         raise ConfigurationError(
             f"SHOAL_WORKER__HEALTH_PORT={port} is one port, and {workers} workers need one each: set it to 0 "
             "for any free ones, which the log tells"
         )
-    from training.settings import Settings as TrainerSettings  # noqa: PLC0415 - takes a while: only if need be
-
-    if load_settings(TrainerSettings).training.metrics_port == port:
+    if port and port == _trainers_port():
         raise ConfigurationError(
             f"SHOAL_WORKER__HEALTH_PORT and SHOAL_TRAINING__METRICS_PORT are both {port}, and worker and "
             "trainer need one each: set one of them to another, or to 0 for any free one, which the log tells"
         )
+
+
+def _workers_port() -> int | None:
+    with contextlib.suppress(
+        ConfigurationError
+    ):  # the process that is set wrongly says so, and ends them all
+        return load_settings(WorkerSettings).worker.health_port
+    return None
+
+
+def _trainers_port() -> int | None:
+    from training.settings import Settings as TrainerSettings  # noqa: PLC0415 - takes a while: only if need be
+
+    with contextlib.suppress(ConfigurationError):
+        return load_settings(TrainerSettings).training.metrics_port
+    return None
 
 
 @contextlib.contextmanager

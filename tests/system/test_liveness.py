@@ -124,7 +124,11 @@ def test_check_tells_the_health_of_this_hosts_workers(platform: Platform, shoal:
         platform.running("worker", "worker ready"),
         contextlib.closing(redis_client(platform.broker)) as client,
     ):
-        wait_until(lambda: bool(workers(client, platform.broker)), 60, "it tells of itself a moment later")
+        wait_until(
+            lambda: [told["state"] for told in workers(client, platform.broker)] == ["ready"],
+            60,
+            "it tells of itself a moment later",
+        )
         said = shoal("worker", "--check")
         assert "ok     model loaded: none yet" in said
         version = platform.promote_tiny_model()
