@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final
 
+from console.near_collection import near_collection
 from console.output import err
 from model_store.dead_letters import DeadLetter, DeadLetters
 from model_store.object_store import ObjectStore
@@ -15,21 +16,27 @@ from producer.errors import BrokerUnavailable, ShoalError
 LETTERS_READ: Final = 200  # a request each, and there may be very many
 
 
-def without_model(registry: Registry) -> str | None:
-    """Say that a collection has no model, and what that means for its pictures; None if it has one."""
+def without_model(registry: Registry, near: str | None = None) -> str | None:
+    """Say that a collection has no model, and what that means for its pictures; None if it has one.
+
+    Args:
+        registry: the collection's.
+        near: a collection that is spelt alike, beside which this one has to be called a new one.
+    """
     if registry.alias("champion") is not None:
         return None
     name = registry.collection
     return (
         f"collection {name} has no model yet: its pictures wait for one (at most for "
-        f"SHOAL_WORKER__MODEL_PATIENCE_S). Train it: `shoal train path/to/pictures --collection {name}`"
+        f"SHOAL_WORKER__MODEL_PATIENCE_S). Train it: `shoal train path/to/pictures --collection {name}"
+        f"{' --new' if near else ''}`"
     )
 
 
-def say_if_no_model(registry: Registry) -> None:
+def say_if_no_model(registry: Registry, store: ObjectStore) -> None:
     """Say on standard error that what was submitted waits for a model; nothing where that cannot be known."""
     with contextlib.suppress(ShoalError):  # it is submitted, whatever this shell may read
-        if said := without_model(registry):
+        if said := without_model(registry, near_collection(store, registry.collection)):
             err.print(said, highlight=False, soft_wrap=True)
 
 

@@ -1,6 +1,5 @@
 """The composition root: builds the classifier from settings, once per process."""
 
-import contextlib
 import os
 import socket
 from functools import lru_cache
@@ -14,7 +13,6 @@ from model_store.right_of_way import RightOfWay
 from model_store.s3 import S3Store
 from model_store.signature import TrustedKeys
 from producer.broker import lease_client
-from producer.errors import NoChampion
 from producer.leases import Leases
 from worker.attempts import Attempts
 from worker.batcher import Batcher
@@ -100,10 +98,7 @@ class Context:
             self.models.awaited,
             self.progress,
         )
-        with contextlib.suppress(
-            NoChampion
-        ):  # load it before the first message; if there is none, say so now
-            self.models.get("default", 0.0)
+        self.models.preload("default")
         outside = Outside(settings, self.models.serving)
         metrics.show(self.models.serving, self.models.refused, outside.lanes)
         limits = Limits(worker.stall_limit_s, worker.message_limit_s)

@@ -5,6 +5,7 @@ old model, must answer its probe, and then takes its place for the messages that
 that does not load or answer is refused: the old one serves on, and the log says so at every look.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class _Slot:
     said_at: float = 0.0
     refused: int | None = None  # generation of a champion that may not serve
     refusals: int = 0  # champions that were refused since the start
+    asked: bool = False  # by a message
 
 
 class ModelCache:
@@ -75,7 +77,7 @@ class ModelCache:
         with self._changed:
             new = collection not in self._slots
             slot = self._slots.setdefault(collection, _Slot(time.monotonic()))
-            slot.asked_at = time.monotonic()
+            slot.asked, slot.asked_at = True, time.monotonic()
         if new or latest:
             self._look(collection, slot)
         with self._changed:
@@ -90,6 +92,13 @@ class ModelCache:
             if slot.served is None:
                 raise NoChampion(slot.problem)
             return slot.served
+
+    def preload(self, collection: str) -> None:
+        """Load a model before the first message asks for it; if there is none, say so."""
+        with contextlib.suppress(NoChampion):
+            self.get(collection, 0.0)
+        with self._changed:
+            self._slots[collection].asked = False
 
     def serving(self) -> dict[str, ModelStamp]:
         """Tell which model each collection is served with."""
@@ -108,7 +117,7 @@ class ModelCache:
     def awaited(self) -> list[str]:
         """Name collections that pictures wait for a first model of; at most `AWAITED_TOLD`."""
         with self._changed:
-            waiting = [name for name, slot in self._slots.items() if slot.served is None]
+            waiting = [name for name, slot in self._slots.items() if slot.asked and slot.served is None]
         return sorted(waiting[:AWAITED_TOLD])  # the first that were asked for: anybody may ask for more
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ def submit(
             err.print(said, highlight=False, markup=False, soft_wrap=True)
         if not refs:
             raise ConfigurationError(f"nothing to submit: no picture in {', '.join(sources)}")
-        say_if_no_model(conn.registry(collection))
+        say_if_no_model(conn.registry(collection), conn.store)
         found: dict[str, Result] = {}
         if wait:
             bars.stage("classify", len(refs))

@@ -59,7 +59,7 @@ def submit_bulk(
             bars.note(f"columns that are not used: {', '.join(source.unused)}")
         job_id = job or job_id_for(collection, source)
         _submitted(conn, bars, job_id, collection, source, again=again)
-        say_if_no_model(conn.registry(collection))
+        say_if_no_model(conn.registry(collection), conn.store)
         watch = JobWatch(conn.store, collection)
         state = watch.state(job_id)
         if wait and state.manifest is None:

@@ -63,6 +63,8 @@ def test_whoever_waits_gets_the_first_champion(shop: Shop) -> None:
 
 
 def test_collections_that_messages_wait_for_are_named_until_they_have_a_model(shop: Shop) -> None:
+    shop.cache.preload("default")
+    assert shop.cache.awaited() == []  # no message has asked yet
     for name in ("default", "cats"):
         with pytest.raises(NoChampion):
             shop.cache.get(name, 0.0)
