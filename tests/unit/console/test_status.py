@@ -20,6 +20,5 @@ def test_collections_without_a_model_that_pictures_wait_for_are_told_with_what_t
     assert list(told) == ["cats", "defualt"], "default has one meanwhile"
     assert "`shoal train path/to/pictures --collection cats`" in told["cats"]
     assert (
-        "`shoal train path/to/pictures --collection defualt --new`. If default was meant, submit them again, to it"
-        in (told["defualt"])
+        "`shoal train path/to/pictures --collection defualt --new`. If default was meant," in told["defualt"]
     )
