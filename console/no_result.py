@@ -16,16 +16,17 @@ from producer.errors import BrokerUnavailable, ShoalError
 LETTERS_READ: Final = 200  # a request each, and there may be very many
 
 
-def without_model(registry: Registry, near: str | None = None) -> str | None:
+def without_model(registry: Registry, store: ObjectStore) -> str | None:
     """Say that a collection has no model, and what that means for its pictures; None if it has one.
 
     Args:
         registry: the collection's.
-        near: a collection that is spelt alike, beside which this one has to be called a new one.
+        store: in which another collection may be spelt alike: beside it this one has to be called a new one.
     """
     if registry.alias("champion") is not None:
         return None
     name = registry.collection
+    near = near_collection(store, name)
     return (
         f"collection {name} has no model yet: its pictures wait for one (at most for "
         f"SHOAL_WORKER__MODEL_PATIENCE_S). Train it: `shoal train path/to/pictures --collection {name}"
@@ -36,7 +37,7 @@ def without_model(registry: Registry, near: str | None = None) -> str | None:
 def say_if_no_model(registry: Registry, store: ObjectStore) -> None:
     """Say on standard error that what was submitted waits for a model; nothing where that cannot be known."""
     with contextlib.suppress(ShoalError):  # it is submitted, whatever this shell may read
-        if said := without_model(registry, near_collection(store, registry.collection)):
+        if said := without_model(registry, store):
             err.print(said, highlight=False, soft_wrap=True)
 
 
@@ -61,7 +62,7 @@ def reasons(
         why = f"its message could not be done, see `shoal dead show {letter.id}`"
         found |= dict.fromkeys(wanted & _named_in(letter), why)
     if missing := set(image_ids) - found.keys():
-        found |= dict.fromkeys(missing, without_model(registry) or _perhaps(waiting))
+        found |= dict.fromkeys(missing, without_model(registry, store) or _perhaps(waiting))
     return found
 
 

@@ -1,3 +1,5 @@
+"""How embeddings are clustered, as settings say it; `cluster.py` does it."""
+
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator

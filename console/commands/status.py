@@ -103,8 +103,8 @@ def awaited(
     told = {}
     with contextlib.suppress(ShoalError):  # the store's state is told beside it
         for name in sorted(names):
-            near = near_collection(store, name)
-            if said := without_model(registry(name), near):
+            if said := without_model(registry(name), store):
+                near = near_collection(store, name)
                 told[name] = f"{said}. If {near} was meant, submit them again, to it" if near else said
     return told
 

@@ -120,12 +120,9 @@ def test_what_outlasts_the_drain_is_given_back_and_only_what_hangs_is_a_failure(
 
 def test_check_tells_the_health_of_this_hosts_workers(platform: Platform, shoal: Shoal) -> None:
     assert "FAILED worker: none runs on" in shoal("worker", "--check", status=1)
-    with (
-        platform.running("worker", "worker ready"),
-        contextlib.closing(redis_client(platform.broker)) as client,
-    ):
+    with platform.running("worker", "worker ready"):
         wait_until(
-            lambda: [told["state"] for told in workers(client, platform.broker)] == ["ready"],
+            lambda: [told["state"] for told in platform.workers()] == ["ready"],
             60,
             "it tells of itself a moment later",
         )

@@ -26,7 +26,7 @@ def test_erased_pictures_and_those_of_dead_letters_are_told_apart_from_what_wait
 
     assert told["erased"] == told["both"] == "it was erased"
     assert "`shoal dead show m1`" in told["dead"]
-    assert told["new"] == without_model(registry)
+    assert told["new"] == without_model(registry, store)
     assert "`shoal train path/to/pictures --collection default`" in told["new"]
 
 
@@ -35,7 +35,7 @@ def test_with_a_model_what_waits_in_the_broker_tells_the_rest(
     store: MemoryStore, registry: Registry, tiny_bundle: TinyBundle, waiting: int, said: str
 ) -> None:
     with_champion(registry, tiny_bundle)
-    assert without_model(registry) is None
+    assert without_model(registry, store) is None
     assert said in reasons(store, registry, ["a"], lambda: waiting)["a"]
 
 
