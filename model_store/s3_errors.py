@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import traceback
 from collections.abc import Iterator
 from typing import Final
 
@@ -74,4 +75,6 @@ def boto3_errors(key: str, *, conditional: bool = False, reading: bool = False) 
     except (BotoCoreError, OSError) as error:
         raise StoreUnavailable(f"the store did not answer for {key}: {error}") from error
     except (KeyError, ValueError) as error:  # an answer that was cut short, or is an error with status 200
+        # botocore drops the connection without closing it, and the traceback's frames would keep it open
+        traceback.clear_frames(error.__traceback__)
         raise StoreUnavailable(f"the store's answer for {key} is not whole: {error}") from error

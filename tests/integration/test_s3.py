@@ -172,6 +172,32 @@ def test_a_key_reaches_the_server_unaltered() -> None:
     assert [unquote(path) for path in paths] == [f"/bucket/{key}" for key in keys]
 
 
+def test_an_answer_that_is_not_whole_leaves_no_connection_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = settings_for(f"http://127.0.0.1:{server.getsockname()[1]}")
+        hung_up = []
+
+        def serve() -> None:
+            for _ in range(2):  # it is asked twice
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nLast-Modified: Mon, 30 N')
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(5)
+                    hung_up.append(connection.recv(1) == b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with closing(S3Store("bucket", settings)) as store:
+            with pytest.raises(StoreUnavailable, match="not whole") as caught:
+                store.get("odd//key")
+            thread.join()  # while the error is still held
+            del caught
+
+    assert hung_up == [True, True]
+
+
 def test_an_object_over_the_limit_is_not_read() -> None:
     by_obstore, by_boto3 = Get("plain"), Get("odd//key")
     with recorder() as (store, paths):
