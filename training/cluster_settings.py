@@ -38,7 +38,7 @@ class ClusterSettings(BaseModel):
         ge=100,
         description="of more, PCA and KMeans start from a sample of so many, then see all part by part",
     )
-    n_init: int = Field(10, ge=1, description="KMeans++ restarts; the best counts")
+    n_init: int = Field(50, ge=1, description="KMeans++ restarts; the best counts")
     continuity_margin: float = Field(
         0.02,
         ge=0,
