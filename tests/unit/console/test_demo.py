@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
-from console.commands.demo import STEPS_FOR_DIGITS, shortened
+from console.commands.demo import FOR_DIGITS, shortened
 from console.stack_folder import lock
 from training.fit_settings import FitSettings
 from training.settings import Settings
@@ -48,10 +48,12 @@ def test_a_folder_in_which_another_demo_is_at_work(refused: Refused) -> None:
 
 
 def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it_is() -> None:
-    def steps(images: Path | None = None, **fit: int) -> int:
-        settings = Settings.model_validate({"training": {"fit": fit}})
-        return shortened(settings, images).training.fit.min_steps
+    def fit(images: Path | None = None, **own: float) -> FitSettings:
+        settings = Settings.model_validate({"training": {"fit": own}})
+        return shortened(settings, images).training.fit
 
-    assert steps() == steps(epochs=7) == STEPS_FOR_DIGITS
-    assert steps(min_steps=50) == 50
-    assert steps(Path("photos")) == FitSettings().min_steps
+    assert fit() == FitSettings.model_validate(FOR_DIGITS)
+    assert fit(epochs=7).min_steps == FOR_DIGITS["min_steps"]
+    assert fit(min_steps=50) == FitSettings(min_steps=50)
+    assert fit(learning_rate=1e-3) == FitSettings(learning_rate=1e-3)
+    assert fit(Path("photos")) == FitSettings()
