@@ -46,7 +46,10 @@ $(READY): pyproject.toml
 	  { echo "Shoal needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "Python has no venv module here: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	@echo "set-up 1 of 3: an environment of its own in $(VENV), some seconds"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "set-up 2 of 3: the newest pip, some seconds"
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "set-up 3 of 3: Shoal and what it needs, torch above all: 2 to 10 minutes without a word, as the network is"
+	@$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	@touch $@

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from console.picture_names import SUFFIXES
 from producer.errors import ConfigurationError
@@ -25,6 +24,8 @@ class DemoPicture:
 
 def digits() -> list[DemoPicture]:
     """Draw scikit-learn's 1,797 handwritten digits, 8 x 8, as PNG files."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - takes seconds, which a folder and --help do without
+
     data = load_digits()
     pictures = []
     for index, (grey, label) in enumerate(zip(data.images, data.target, strict=True)):

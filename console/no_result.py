@@ -7,6 +7,7 @@ from typing import Final
 
 from console.near_collection import near_collection
 from console.output import err
+from model_store.counted import counted
 from model_store.dead_letters import DeadLetter, DeadLetters
 from model_store.object_store import ObjectStore
 from model_store.registry import Registry
@@ -78,7 +79,7 @@ def _perhaps(waiting: Callable[[], int]) -> str:
     except BrokerUnavailable as error:
         return f"not known whether it waits: {error}"
     if n:
-        return f"it may be among the {n} message(s), of all collections, that wait or are in work"
+        return f"it may be among what waits or is in work, {counted(n, 'message')} of all collections"
     return (
         "no message waits: it was not submitted to this collection, or what Redis held was lost "
         "(`shoal sweep` submits again what has no result)"

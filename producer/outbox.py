@@ -117,7 +117,7 @@ class Outbox:
             self._raise_failure(known)
             late = goal - (self._taken - self.unsent)
             if late > 0:
-                raise BrokerUnavailable(f"{late} references were not sent within {timeout_s:g} s")
+                raise BrokerUnavailable(f"references not sent within {timeout_s:g} s: {late}")
 
     def stop(self) -> None:
         """Let the thread end; whatever is still unsent gets one more try."""
@@ -233,7 +233,7 @@ def _message(batch: list[_Waiting]) -> ClassifyImages:
 
 def _as_failure(error: Exception, count: int) -> ShoalError:
     kind = type(error) if isinstance(error, BrokerUnavailable | QueueFull) else ShoalError
-    failure = kind(f"{count} references were not sent: {error}")
+    failure = kind(f"references not sent: {count}; {error}")
     failure.__cause__ = error
     return failure
 

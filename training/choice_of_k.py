@@ -23,6 +23,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_
 from threadpoolctl import threadpool_limits
 
 from model_store.clusterer import unit_length
+from model_store.counted import counted
 from training.cluster import MIN_PER_CLUSTER
 from training.cluster_settings import ClusterSettings
 from training.room import take
@@ -59,6 +60,15 @@ class Choice(BaseModel):
     reason: str
     curve: tuple[Tried, ...]
     n_sample: int
+
+    @property
+    def told(self) -> str:
+        """Say all but the curve."""
+        least, most = self.curve[0].n_clusters, self.curve[-1].n_clusters
+        return (
+            f"{counted(self.n_clusters, 'cluster')}, chosen among {least} to {most} on "
+            f"{counted(self.n_sample, 'picture')}: {self.reason}"
+        )
 
 
 def settled(
@@ -123,9 +133,12 @@ def decide(curve: Iterable[Tried], champion_n_clusters: int | None, margin: floa
             f"the champion's {kept.n_clusters} are kept: they score {kept.score:.3f}, {best.n_clusters} "
             f"score {best.score:.3f}, and to change it takes {margin:g} more"
         )
+    others = sorted(by_number.values(), key=lambda tried: -tried.score)
+    second = next((tried for tried in others if tried is not best), None)
     return best.n_clusters, (
         f"{best.n_clusters} is the smallest number whose score, {best.score:.3f}, is within {AS_GOOD:g} of "
         f"the best, {highest:.3f}"
+        + (f"; next is {second.n_clusters} with {second.score:.3f}" if second else "")
     )
 
 

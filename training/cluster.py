@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle_files import PROBE_TOLERANCE
 from model_store.clusterer import QUANTILES, Assignment, Clusterer, unit_length
+from model_store.counted import counted
 from producer.errors import TrainingFailed
 from training.cluster_settings import ClusterSettings
 
@@ -58,7 +59,7 @@ def fit_draft(
         raise ValueError("n_clusters is still `auto`")
     if len(embeddings) < n_clusters * MIN_PER_CLUSTER:
         raise TrainingFailed(
-            f"{len(embeddings)} pictures are too few for {n_clusters} clusters: it takes "
+            f"{counted(len(embeddings), 'picture')}, too few for {counted(n_clusters, 'cluster')}: it takes "
             f"{n_clusters * MIN_PER_CLUSTER}, or a smaller n_clusters"
         )
     return _fitted(embeddings, n_clusters, settings, random_state, champion_labels)

@@ -131,8 +131,9 @@ def from_encoded(
                 on_progress(n_done, total)
         if len(names) < max(1, min_pictures):
             raise TrainingFailed(
-                f"{len(names)} of the {n_done} files in {source} could be used, at least {min_pictures} "
-                f"are needed{_in_words({**rejected, 'duplicates': n_duplicates, 'near duplicates': n_alike})}"
+                f"{len(names)} of {counted(n_done, 'file')} in {source} could be used, at least "
+                f"{min_pictures} are needed"
+                f"{_in_words({**rejected, 'duplicates': n_duplicates, 'near duplicates': n_alike})}"
             )
     return Corpus(rows.mapped(), tuple(names), digest.hexdigest(), dict(rejected), n_duplicates, n_alike)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_store.autoencoder import Encoder
+from model_store.counted import counted
 from producer.errors import TrainingFailed
 from training.checkpoint import Checkpoints, FitState
 from training.fit_settings import FitSettings, Plan
@@ -205,8 +206,9 @@ class Run:
     def _finite(self, means: MeanLosses) -> MeanLosses:
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
+            steps = counted(self.steps_done, "step")
             raise TrainingFailed(
-                f"{', '.join(broken)} not finite after {self.steps_done} steps; lower learning_rate "
+                f"{', '.join(broken)} not finite after {steps}; lower learning_rate "
                 f"(it is {self.settings.learning_rate:g}), or raise batch_size (it is {self.plan.batch_size})"
             )
         return means

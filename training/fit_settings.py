@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store.architecture import LITE0, LITE0_FEATURES, RESIDUAL, Architecture
+from model_store.counted import counted
 from producer.errors import ConfigurationError, TrainingFailed
 from training.augmentation import Augmentation
 
@@ -138,7 +139,7 @@ def plan_steps(n_pictures: int, settings: FitSettings, n_processes: int = 1) -> 
     """
     if n_pictures < LEAST_PICTURES:
         raise TrainingFailed(
-            f"{n_pictures} pictures are too few to train on: at least {LEAST_PICTURES} are needed, "
+            f"{counted(n_pictures, 'picture')}, too few to train on: at least {LEAST_PICTURES} are needed, "
             "and hundreds are useful"
         )
     batch_size = min(settings.batch_size, n_pictures)

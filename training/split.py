@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.counted import counted
 from producer.errors import TrainingFailed
 from training.cluster import MIN_PER_CLUSTER
 from training.predecessor import by_hash
@@ -43,8 +44,8 @@ def divide(names: Sequence[str], n_clusters: int, share: float, side: int = 32) 
     least = max(MIN_IMAGES, math.ceil(n_clusters * MIN_PER_CLUSTER / (1 - share)) + 1)
     if n < least:
         raise TrainingFailed(
-            f"{n} pictures are too few for {n_clusters} clusters: it takes {least}, or fewer clusters "
-            "(--n-clusters)"
+            f"{counted(n, 'picture')}, too few for {n_clusters} clusters: it takes {least}, or fewer "
+            "clusters (--n-clusters)"
         )
     order = by_hash(names, "held out")
     n_held_out = max(4, round(n * share))

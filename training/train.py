@@ -91,6 +91,8 @@ def train(
     rows = split.rows if predecessor is None else predecessor.trimmed(split.rows, settings.max_trimmed)
     champions = len(predecessor.ids) if predecessor else None
     cluster, choice = settled(embeddings, settings.cluster, settings.fit.random_state, champions, rows=rows)
+    if choice is not None:
+        progress.note(f"{choice.told}. The curve is in the report, under How many clusters")
     clusterer = fit_any(
         embeddings,
         rows,

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.counted import counted
 from training.drift import Alarm
 from training.run_record import RunRecord
 
@@ -76,10 +77,10 @@ def due(facts: Facts, settings: TriggerSettings) -> Due | NotDue:
         return NotDue(waiting)
     slot = f"after-{_stamp(facts.last.started_at)}" if facts.last else "after-none"
     if settings.volume is not None and facts.n_new >= settings.volume:
-        return Due("volume", f"{facts.n_new} new pictures, it takes {settings.volume}", slot)
+        return Due("volume", f"{counted(facts.n_new, 'new picture')}, it takes {settings.volume}", slot)
     if settings.drift and _has_drifted(facts):
         return Due("drift", facts.alarm.reason if facts.alarm else "", slot)
-    return NotDue(f"{facts.n_new} new pictures, no drift that a run has not answered")
+    return NotDue(f"{counted(facts.n_new, 'new picture')}, no drift that a run has not answered")
 
 
 def last_of(

@@ -1,12 +1,11 @@
 """`shoal demo`: watch real pictures go through a real queue, store and model, and see their clusters."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from pydantic import SecretStr
 
-from console.demo import DemoReport, run_demo
 from console.demo_pictures import digits, folder
 from console.output import Bars, err, print_json, table
 from console.stack import Stack, forget_other_servers
@@ -14,8 +13,10 @@ from console.stack_folder import lock
 from model_store.process_settings import load_settings
 from model_store.settings import StoreSettings
 from producer.settings import BrokerSettings
-from training.recipes import recipe
 from training.settings import Settings
+
+if TYPE_CHECKING:
+    from console.demo import DemoReport
 
 FOLDER: Final = Path("shoal-demo")
 FOR_DIGITS: Final = {
@@ -38,6 +39,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
 ) -> None:
     """Start servers, train, submit, classify, and draw a contact sheet; leaves that, a report and a log."""
+    from console.demo import run_demo  # noqa: PLC0415 - bring torch, which --help does without
+    from training.recipes import recipe  # noqa: PLC0415
+
     forget_other_servers()
     settings = load_settings(Settings)
     recipe(settings.training.fit.recipe)  # a wrong name is told before anything starts
@@ -80,7 +84,7 @@ def _on(stack: Stack, settings: Settings, n_clusters: int | None) -> Settings:
     return settings.model_copy(update={"store": store, "broker": broker, "training": training})
 
 
-def _say(report: DemoReport, out: Path) -> None:
+def _say(report: "DemoReport", out: Path) -> None:
     table("clusters", ("id", "pictures"), list(report.sizes.items()))
     rows: list[tuple[str, object]] = [
         ("images", report.images),
@@ -103,7 +107,7 @@ def _say(report: DemoReport, out: Path) -> None:
     table("demo", ("what", "value"), rows)
 
 
-def _document(report: DemoReport) -> dict[str, object]:
+def _document(report: "DemoReport") -> dict[str, object]:
     return {
         "images": report.images,
         **report.by_status,

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from console.output import print_json, table
 from console.store import connection
-from model_store.bundle import Bundle, load_bundle
 from model_store.counted import counted
 from model_store.layout import MANIFEST
 from model_store.manifest import sha256
-from model_store.predictor import best_device
 from producer.errors import BundleInvalid, ConfigurationError
-from training.cluster import fit_draft
 from training.cluster_settings import ClusterSettings
 from training.dataset import from_npy
-from training.evaluate import Agreement, agreement
 from training.work_folder import work_folder
+
+if TYPE_CHECKING:
+    from model_store.bundle import Bundle
+    from training.evaluate import Agreement
 
 BATCH = 512
 
@@ -45,6 +45,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Measure clustering accuracy (Hungarian), NMI and ARI of a bundle."""
+    from training.evaluate import agreement  # noqa: PLC0415 - brings scikit-learn, which --help does without
+
     if n_clusters is not None and not refit:
         raise ConfigurationError(
             "--n-clusters goes with --refit: without it the bundle's own clusters are used"
@@ -64,7 +66,10 @@ def evaluate(
     _say(agreement(truth, clusters), model.manifest.version, as_json)
 
 
-def _bundle(wanted: str | None, collection: str) -> Bundle:
+def _bundle(wanted: str | None, collection: str) -> "Bundle":
+    from model_store.bundle import load_bundle  # noqa: PLC0415 - brings torch, likewise
+    from model_store.predictor import best_device  # noqa: PLC0415
+
     device = best_device()
     if wanted is not None and Path(wanted).is_dir():
         files = {file.name: file.read_bytes() for file in Path(wanted).iterdir() if file.is_file()}
@@ -87,7 +92,9 @@ def _labels(path: Path) -> NDArray[np.generic]:
     return labels
 
 
-def _refitted(model: Bundle, pixels: NDArray[np.uint8], n_clusters: int, seed: int) -> NDArray[np.int64]:
+def _refitted(model: "Bundle", pixels: NDArray[np.uint8], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    from training.cluster import fit_draft  # noqa: PLC0415
+
     embeddings = np.concatenate([model.predictor.embed(part) for part in _batches(pixels)])
     settings = ClusterSettings(n_components=model.manifest.n_components).model_copy(
         update={"n_clusters": n_clusters}  # one too: pictures of one kind may be measured
@@ -100,7 +107,7 @@ def _batches(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [np.array(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
 
 
-def _say(found: Agreement, version: str, as_json: bool) -> None:
+def _say(found: "Agreement", version: str, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "version": version})
         return

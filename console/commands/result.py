@@ -9,6 +9,7 @@ import typer
 from console.near_collection import say_if_mistyped
 from console.no_result import reasons
 from console.output import err, print_json, table
+from console.result_rows import COLUMNS, result_rows
 from console.store import Connection, connection
 from model_store.cluster_names import ClusterNames
 from model_store.latest import Latest
@@ -18,8 +19,6 @@ from producer.contracts import Result
 from producer.errors import ShoalError
 from producer.leases import LEASED
 from producer.settings import BrokerSettings
-
-COLUMNS = ("image", "status", "cluster", "distance", "typicality", "model", "error")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +54,7 @@ def _print(answers: list[Result], as_json: bool) -> None:
         for answer in answers:
             print_json(answer.model_dump(mode="json"))
     elif answers:
-        table("results", COLUMNS, map_rows(answers))
+        table("results", COLUMNS, result_rows(answers))
 
 
 def _missing(
@@ -86,19 +85,3 @@ def _waiting(broker: BrokerSettings) -> int:
     """
     with closing(redis_client(broker)) as client, broker_errors(broker):
         return sum(lane_depths(client, broker).values()) + client.hlen(LEASED)
-
-
-def map_rows(answers: list[Result]) -> list[tuple[object, ...]]:
-    """Give a table's rows."""
-    return [
-        (
-            answer.image_id,
-            answer.status,
-            answer.cluster.name or answer.cluster.id if answer.cluster else None,
-            f"{answer.distance:.3f}" if answer.distance is not None else None,
-            f"{answer.typicality:.2f}" if answer.typicality is not None else None,
-            answer.model.version if answer.model else None,
-            f"{answer.error.code}: {answer.error.detail}" if answer.error else None,
-        )
-        for answer in answers
-    ]

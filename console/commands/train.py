@@ -1,24 +1,22 @@
 """`shoal train`: a model from pictures, now and here."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
 from console.near_collection import New, connection_to
-from console.new_model import NewModel, Promotion, into_folder, into_store, write
 from console.output import Bars, err, print_json
 from model_store.counted import counted
 from model_store.layout import Layout
 from model_store.process_settings import load_settings
 from producer.errors import ConfigurationError
-from training.fit import follow
-from training.recipes import recipe as recipe_of
-from training.report.report import PAGE
 from training.settings import Settings
-from training.team import join, leave
 from training.work_folder import work_folder
+
+if TYPE_CHECKING:
+    from console.new_model import NewModel
 
 RECIPES: Final = (
     "pure (default): anything, needs nothing from outside; distilled: photographs, small and fast; "
@@ -65,6 +63,11 @@ def train(
 
     Killed on the way, the same command goes on where it was. Further settings: SHOAL_TRAINING__...
     """
+    from console.new_model import Promotion, into_folder, into_store, write  # noqa: PLC0415 - bring torch, which --help does without
+    from training.fit import follow  # noqa: PLC0415
+    from training.recipes import recipe as recipe_of  # noqa: PLC0415
+    from training.team import join, leave  # noqa: PLC0415
+
     Layout(collection)  # a wrong name is told before the work, not after it
     if force and not (reason or "").strip():
         raise ConfigurationError("--force needs a --reason: it is kept, and somebody will ask")
@@ -127,7 +130,9 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _say(model: NewModel, out: Path | None, as_json: bool) -> None:
+def _say(model: "NewModel", out: Path | None, as_json: bool) -> None:
+    from training.report.report import PAGE  # noqa: PLC0415
+
     manifest, alias = model.trained.manifest, model.alias
     if as_json:
         print_json(

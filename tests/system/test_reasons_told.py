@@ -33,7 +33,7 @@ def test_a_picture_without_a_result_is_told_with_the_reason(platform: Platform, 
     platform.promote_tiny_model()
     assert "no message waits" in shoal(*asked, status=1)
     platform.submit(platform.upload_kinds("waits", 1))
-    assert "among the 1 message(s)" in shoal(*asked, status=1)
+    assert "among what waits or is in work, 1 message of all" in shoal(*asked, status=1)
     assert "the job j has no row of it" in shoal(*asked, "--job", "j", status=1)
 
 

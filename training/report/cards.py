@@ -71,7 +71,7 @@ def others(subject: Subject, findings: Findings, shown: int) -> str:
     )
     head = "<tr><th>no.</th><th>cluster</th><th>pictures</th><th>silhouette</th></tr>"
     return (
-        f"<details><summary>The other {len(rest):,} clusters, which are smaller</summary>"
+        f"<details><summary>Another {counted(len(rest), 'cluster')}, smaller</summary>"
         f'<div class="wide"><table>{head}{lines}</table></div></details>'
     )
 

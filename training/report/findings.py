@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One cluster. Rows are of the corpus, the most telling first."""
+    """One cluster. Rows are of the corpus, the most telling first, each in one line only."""
 
     number: int  # from 1, by size
     index: int  # of its centroid
@@ -88,7 +88,8 @@ def find(subject: Subject, settings: ReportSettings) -> Findings:
         members, seen = by_cluster[index], borders[index]
         near = members[np.argsort(distances[members], kind="stable")]
         far = members[np.argsort(-subject.strangeness[members], kind="stable")]
-        n = settings.pictures_per_row
+        bordering = sample.rows[seen[np.argsort(sample.margins[seen], kind="stable")]]
+        typical, borderline, outliers = _no_picture_twice(near, bordering, far, settings.pictures_per_row)
         silhouette = None
         if sample.silhouettes is not None and len(seen) > 1:
             silhouette = float(sample.silhouettes[seen].mean())
@@ -99,13 +100,20 @@ def find(subject: Subject, settings: ReportSettings) -> Findings:
                 size=int(sizes[index]),
                 share=float(sizes[index] / max(1, len(indices))),
                 silhouette=silhouette,
-                typical=near[:n],
-                borderline=sample.rows[seen[np.argsort(sample.margins[seen], kind="stable")][:n]],
-                outliers=far[:n],
+                typical=typical,
+                borderline=borderline,
+                outliers=outliers,
                 relative=subject.strangeness[members],
             )
         )
     return Findings(sample, tuple(groups), subject.strangeness)
+
+
+def _no_picture_twice(near: Rows, bordering: Rows, far: Rows, n: int) -> tuple[Rows, Rows, Rows]:
+    """Give the first `n` of each at most, a third of a small cluster; an outlier is not borderline too."""
+    typical = near[: min(n, -(-len(near) // 3))]
+    outliers = far[~np.isin(far, typical)][: min(n, -(-(len(far) - len(typical)) // 2))]
+    return typical, bordering[~np.isin(bordering, [*typical, *outliers])][:n], outliers
 
 
 def _sample(subject: Subject, settings: ReportSettings) -> Sample:

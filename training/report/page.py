@@ -191,8 +191,7 @@ def _choice_words(subject: Subject) -> str:
             f"{n_clusters:,}: that many were asked for, or the champion had as many. None was searched for."
         )
     return (
-        f"{choice.n_clusters:,}, chosen among {choice.curve[0].n_clusters} to {choice.curve[-1].n_clusters} "
-        f"on {choice.n_sample:,} pictures: {escape(choice.reason)}. Stability is the adjusted Rand index of "
+        f"{escape(choice.told)}. Stability is the adjusted Rand index of "
         "clusterings of two halves; the score is the silhouette plus half the stability."
     )
 

@@ -30,7 +30,9 @@ def test_erased_pictures_and_those_of_dead_letters_are_told_apart_from_what_wait
     assert "`shoal train path/to/pictures --collection default`" in told["new"]
 
 
-@pytest.mark.parametrize(("waiting", "said"), [(3, "among the 3 message(s)"), (0, "no message waits")])
+@pytest.mark.parametrize(
+    ("waiting", "said"), [(3, "in work, 3 messages of all collections"), (0, "no message waits")]
+)
 def test_with_a_model_what_waits_in_the_broker_tells_the_rest(
     store: MemoryStore, registry: Registry, tiny_bundle: TinyBundle, waiting: int, said: str
 ) -> None:

@@ -25,4 +25,4 @@ def test_the_help_says_of_each_recipe_what_it_is_for(told: str) -> None:
 
 def test_the_number_of_clusters_that_nobody_chose_is_told_in_help_and_readme(told: str) -> None:
     assert f"the champion's, else {K}" in told
-    assert f"a first model, of {K} clusters; --n-clusters 7 or auto" in README.read_text()
+    assert f"a first model, of {K} clusters; --n-clusters 7 for another number, auto" in README.read_text()

@@ -117,7 +117,7 @@ def test_broker_that_stays_away_is_reported_after_the_time_out(producer: Produce
 
     producer.submit(ref(1))
 
-    with pytest.raises(BrokerUnavailable, match=r"1 references were not sent: .*refused"):
+    with pytest.raises(BrokerUnavailable, match=r"references not sent: 1; .*refused"):
         producer.flush()
     assert 0.3 <= time.monotonic() - started < SOON_S
 
@@ -153,7 +153,7 @@ def test_submit_many_reports_its_loss_though_another_caller_was_told_first(
 
     courier.failures = [OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")]
 
-    with pytest.raises(QueueFull, match="1 references were not sent"):
+    with pytest.raises(QueueFull, match="references not sent: 1;"):
         producer.submit_many(refs())
 
 
@@ -197,7 +197,7 @@ def test_leaving_the_block_sends_what_was_taken(courier: Courier) -> None:
 def test_leaving_the_block_reports_what_could_not_be_sent(producer: Producer, courier: Courier) -> None:
     courier.failures = [RedisConnectionError("refused")] * 1000
 
-    with pytest.raises(BrokerUnavailable, match="references were not sent"), producer:
+    with pytest.raises(BrokerUnavailable, match="references not sent"), producer:
         producer.submit(ref(1))
 
 

@@ -3,6 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.training import tiny_runs
+from tests.unit.training.told import Told
 from training.choice_of_k import MOST_TRIED, SAMPLE, Tried, choose, decide, settled
 from training.cluster import fit_clusterer
 from training.cluster_settings import ClusterSettings
@@ -31,6 +32,10 @@ def test_as_many_clusters_as_kinds_were_planted_are_found(n_kinds: int) -> None:
     assert choice.n_clusters == n_kinds
     assert [tried.n_clusters for tried in choice.curve] == list(range(2, 13))
     assert f"{n_kinds} is the smallest number whose score" in choice.reason
+    second = max(
+        (tried for tried in choice.curve if tried.n_clusters != n_kinds), key=lambda tried: tried.score
+    )
+    assert f"; next is {second.n_clusters} with {second.score:.3f}" in choice.reason
 
 
 def test_equal_seeds_choose_the_same_by_the_same_curve() -> None:
@@ -138,6 +143,18 @@ def test_a_smaller_number_that_is_about_as_good_is_taken() -> None:
     near = [Tried(n_clusters=k, stability=0.9, silhouette=s) for k, s in ((9, 0.37), (10, 0.39), (11, 0.4))]
 
     assert decide(near, None, 0.0)[0] == 10
+
+
+def test_a_training_says_what_was_chosen_and_where_the_curve_is() -> None:
+    told = Told()
+    settings = tiny_runs.settings(n_clusters="auto", n_clusters_range=(2, 5))
+
+    n_clusters = tiny_runs.trained(tiny_runs.corpus(), settings, told).manifest.n_clusters
+
+    (note,) = (note for note in told.notes if "chosen" in note)
+    assert note.startswith(f"{n_clusters} clusters, chosen among 2 to 5 on 81 pictures: ")
+    assert "; next is " in note
+    assert note.endswith("The curve is in the report, under How many clusters")
 
 
 def test_it_is_the_same_where_clustering_then_goes_part_by_part() -> None:

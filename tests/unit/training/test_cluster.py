@@ -168,7 +168,7 @@ def test_few_held_out_pictures_still_calibrate(n_held_out: int) -> None:
 
 def test_too_few_pictures_say_how_many_it_takes_and_what_else_would_do() -> None:
     with pytest.raises(
-        TrainingFailed, match=r"19 pictures .* 4 clusters: it takes 20, or a smaller n_clusters"
+        TrainingFailed, match=r"19 pictures, .* 4 clusters: it takes 20, or a smaller n_clusters"
     ):
         fit_clusterer(blobs(19, seed=0), blobs(5, seed=1), settings(), random_state=0)
 

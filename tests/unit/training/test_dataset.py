@@ -200,7 +200,7 @@ def test_too_few_pictures_are_explained_and_leave_no_file(tmp_path: Path) -> Non
         from_folder(folder, PREPROCESS, LIMITS, tmp_path / "work", min_pictures=50)
 
     message = str(failure.value)
-    assert message.startswith("1 of the 4 files in ")
+    assert message.startswith("1 of 4 files in ")
     assert "at least 50 are needed" in message
     assert message.endswith("left out: 1 decode.empty, 1 decode.unsupported, 1 duplicates")
     assert list((tmp_path / "work").iterdir()) == []

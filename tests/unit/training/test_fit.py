@@ -122,7 +122,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice() -> None:
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (two_kinds(4), "too few"),
+        (two_kinds(4), "^4 pictures, too few"),
+        (two_kinds(1), "^1 picture, too few"),
         (np.zeros((20, 64, 64, 3), np.uint8), "input_size"),
         (np.zeros((20, 32, 32, 3), np.float32), "uint8"),
     ],

@@ -216,7 +216,7 @@ def test_of_thousands_of_clusters_the_largest_have_cards_and_the_others_a_line(s
     )
 
     assert page(report).count('class="card"') == FEW.sheets
-    assert "The other 2,960 clusters" in page(report)
+    assert "Another 2,960 clusters, smaller" in page(report)
     assert sum(map(len, report.files.values())) < 5_000_000
 
 

@@ -6,7 +6,7 @@ from model_store.bundle_files import CLUSTERS, DECODER, ClusterFile
 from tests.unit.training import tiny_runs
 from training.course import Course
 from training.labels import Labels
-from training.report.findings import find
+from training.report.findings import _no_picture_twice, find
 from training.report.report import make_report
 from training.report.subject import Subject
 
@@ -48,8 +48,19 @@ def test_a_cluster_shows_the_nearest_the_least_certain_and_the_farthest() -> Non
         assert distances[group.outliers[0]] == distances[members].max()
         assert set(group.borderline.tolist()) <= set(members.tolist())
         margins = dict(zip(findings.sample.rows.tolist(), findings.sample.margins.tolist(), strict=True))
-        assert margins[int(group.borderline[0])] == min(margins[int(row)] for row in members)
+        left = set(members.tolist()) - {*group.typical.tolist(), *group.outliers.tolist()}
+        assert margins[int(group.borderline[0])] == min(margins[row] for row in left)
         assert group.silhouette is not None
+
+
+@pytest.mark.parametrize(("n", "lines"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (1, 0, 1)), (7, (3, 2, 2))])
+def test_no_picture_of_a_small_cluster_is_shown_twice(n: int, lines: tuple[int, int, int]) -> None:
+    near = np.arange(n)
+
+    shown = _no_picture_twice(near, near, near[::-1], 8)
+
+    assert tuple(map(len, shown)) == lines
+    assert sorted(np.concatenate(shown).tolist()) == near.tolist()
 
 
 def test_equal_models_give_equal_files() -> None:

@@ -183,7 +183,7 @@ def test_the_model_card_is_for_people(trained: Trained) -> None:
 
 
 def test_too_few_pictures_say_how_many_it_takes() -> None:
-    with pytest.raises(TrainingFailed, match="19 pictures are too few for 3 clusters: it takes 20"):
+    with pytest.raises(TrainingFailed, match="19 pictures, too few for 3 clusters: it takes 20"):
         run(settings(), corpus(19))
 
 

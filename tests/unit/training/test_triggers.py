@@ -50,6 +50,7 @@ def asks(facts: Facts, settings: TriggerSettings = SETTINGS) -> Due:
 
 def test_enough_new_pictures_ask_for_a_run_and_one_fewer_does_not() -> None:
     assert "99 new pictures" in waits(FACTS)
+    assert waits(replace(FACTS, n_new=1)).startswith("1 new picture, ")
     assert asks(replace(FACTS, n_new=100)).reason == "100 new pictures, it takes 100"
     assert asks(replace(FACTS, n_new=100)).kind == "volume"
 

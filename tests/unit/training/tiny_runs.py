@@ -3,7 +3,7 @@
 from tests.tiny_model import tiny_pixels
 from training.corpus import Corpus
 from training.labels import Labels
-from training.progress import Silent
+from training.progress import SILENT, Progress
 from training.report.settings import ReportSettings
 from training.report.subject import NameOf, Subject
 from training.train import TrainSettings, train
@@ -32,8 +32,8 @@ def corpus(n: int = N, suffix: str = "") -> Corpus:
     return Corpus(tiny_pixels(n), names, digest="d" * 64, rejected={"decode.corrupt": 2}, n_duplicates=1)
 
 
-def trained(corpus: Corpus, settings: TrainSettings) -> Trained:
-    return train(corpus, settings, Silent(), source="npy", collection="cats")
+def trained(corpus: Corpus, settings: TrainSettings, progress: Progress = SILENT) -> Trained:
+    return train(corpus, settings, progress, source="npy", collection="cats")
 
 
 def subject(

@@ -2,10 +2,11 @@
 
 
 class Told:
-    """A Progress that keeps, of each stage, its name, its total and how far it came."""
+    """A Progress that keeps, of each stage, its name, its total and how far it came; and the notes."""
 
     def __init__(self) -> None:
         self.stages = list[tuple[str, int | None, int]]()
+        self.notes = list[str]()
 
     def stage(self, name: str, total: int | None = None) -> None:
         self.stages.append((name, total, 0))
@@ -15,4 +16,4 @@ class Told:
         self.stages.append((name, total or before, done))
 
     def note(self, text: str) -> None:
-        pass
+        self.notes.append(text)
