@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from console.demo import DemoReport
 
 FOLDER: Final = Path("shoal-demo")
-FOR_DIGITS: Final = {
-    "min_steps": 200,
-    "learning_rate": 4e-3,
-}  # photographs want many small steps, digits do not
+# photographs want many small steps, digits do not
+FOR_DIGITS: Final = {"min_steps": 200, "learning_rate": 4e-3}
 
 
 def register(app: typer.Typer) -> None:
