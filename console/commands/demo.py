@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path("shoal-demo")
 # photographs want many small steps, digits do not
-FOR_DIGITS: Final = {"min_steps": 200, "learning_rate": 4e-3}
+FOR_DIGITS: Final = {"min_steps": 200, "max_steps": 200, "learning_rate": 4e-3}
 
 
 def register(app: typer.Typer) -> None:

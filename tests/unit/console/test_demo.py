@@ -8,7 +8,7 @@ import pytest
 from console.cli import main
 from console.commands.demo import FOR_DIGITS, shortened
 from console.stack_folder import lock
-from training.fit_settings import FitSettings
+from training.fit_settings import FitSettings, plan_steps
 from training.settings import Settings
 
 
@@ -53,7 +53,8 @@ def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it
         return shortened(settings, images).training.fit
 
     assert fit() == FitSettings.model_validate(FOR_DIGITS)
-    assert fit(epochs=7).min_steps == FOR_DIGITS["min_steps"]
+    assert 200 <= plan_steps(1438, fit()).n_steps < 210  # whole epochs
     assert fit(min_steps=50) == FitSettings(min_steps=50)
+    assert fit(max_steps=50) == FitSettings(max_steps=50)
     assert fit(learning_rate=1e-3) == FitSettings(learning_rate=1e-3)
     assert fit(Path("photos")) == FitSettings()
