@@ -53,7 +53,7 @@ def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it
         return shortened(settings, images).training.fit
 
     assert fit() == FitSettings.model_validate(FOR_DIGITS)
-    assert 200 <= plan_steps(1438, fit()).n_steps < 210  # whole epochs
+    assert 200 <= plan_steps(1294, fit()).n_steps < 210  # whole epochs
     assert fit(min_steps=50) == FitSettings(min_steps=50)
     assert fit(max_steps=50) == FitSettings(max_steps=50)
     assert fit(learning_rate=1e-3) == FitSettings(learning_rate=1e-3)
