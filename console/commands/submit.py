@@ -145,6 +145,7 @@ def _awaited(
 
     ids = submission.image_ids()
     bars.stage("classify", len(ids))
+    count(0)
     return wait_for_results(results, ids, not_before=first, patience_s=patience_s, on_progress=count)
 
 
