@@ -9,8 +9,9 @@ from typing import Final, NoReturn
 
 import structlog
 import typer
-from rich.console import Console
+from rich.text import Text
 
+from console.output import err
 from model_store.process_settings import PREFIX, ProcessSettings, refuse_unknown, variables
 from producer.errors import ConfigurationError, ShoalError
 
@@ -90,5 +91,5 @@ def _refuse_unknown_settings() -> None:
 
 
 def _end(error: ShoalError, status: int) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    err.print(Text("error:", "bold red"), str(error), highlight=False, soft_wrap=True)
     sys.exit(status)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +23,8 @@ from rich.text import Text
 
 from producer.errors import ConfigurationError
 
-err = Console(stderr=True)
+AS_IT_IS: Final[dict[str, Any]] = {"markup": False, "emoji": False}  # names of files may hold [brackets]
+err = Console(stderr=True, **AS_IT_IS)
 PIPED_WIDTH = 160
 
 
@@ -40,7 +41,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         drawn.add_row(*("" if cell is None else str(cell) for cell in row))
     console = Console()
-    Console(width=None if console.is_terminal else PIPED_WIDTH).print(drawn)
+    Console(width=None if console.is_terminal else PIPED_WIDTH, **AS_IT_IS).print(drawn)
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
@@ -114,7 +115,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """See Progress."""
-        self._progress.console.print(f"  [dim]{text}[/]", highlight=False)
+        self._progress.console.print(f"  {text}", style="dim", highlight=False)
 
     def _finish(self) -> None:
         if self._task is not None:

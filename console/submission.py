@@ -19,7 +19,7 @@ class Submission:
 
     collection: str
     pictures: list[tuple[str, ImageRef]] = field(default_factory=list)  # file or s3://bucket/key, reference
-    answered: int = 0
+    answered: int | None = None  # not known before they are waited for
 
     def image_ids(self) -> list[str]:
         """Give each id once, in the order of submission."""
@@ -40,9 +40,11 @@ class Submission:
         if not self.pictures:
             return "stopped before anything was submitted"
         n = len(self.image_ids())
-        waiting = f"{self.answered:,} answered, {n - self.answered:,} still waited for"
+        waiting = ""
+        if self.answered is not None:
+            waiting = f" ({self.answered:,} answered, {n - self.answered:,} still waited for)"
         return (
-            f"stopped; submitted {counted(n, 'picture')} to collection {self.collection} ({waiting}), which "
+            f"stopped; submitted {counted(n, 'picture')} to collection {self.collection}{waiting}, which "
             f"workers answer all the same; {self.how_to_look(shown=False)}"
         )
 

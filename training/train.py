@@ -92,7 +92,8 @@ def train(
     champions = len(predecessor.ids) if predecessor else None
     cluster, choice = settled(embeddings, settings.cluster, settings.fit.random_state, champions, rows=rows)
     if choice is not None:
-        progress.note(f"{choice.told}. The curve is in the report, under How many clusters")
+        where = ". The curve is in the report, under How many clusters" if settings.report.enabled else ""
+        progress.note(choice.told + where)
     clusterer = fit_any(
         embeddings,
         rows,

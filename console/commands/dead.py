@@ -90,7 +90,7 @@ def replay_dead(
     else:
         err.print(f"replayed {len(done)} of {len(done) + len(kept)}", highlight=False)
         for message_id, reason in kept.items():
-            err.print(f"{message_id} stays: {reason}", highlight=False, markup=False)
+            err.print(f"{message_id} stays: {reason}", highlight=False)
     if kept:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from console.output import Bars, err, print_json, table
 from console.store import Connection, connection
@@ -93,4 +94,4 @@ def _say(record: ErasureRecord) -> None:
             highlight=False,
         )
     for line in record.remains:
-        err.print(f"[bold]remains:[/] {line}", highlight=False)
+        err.print(Text("remains:", "bold"), line, highlight=False)

@@ -97,14 +97,14 @@ def submit(
                     bars.advance(len(submission.pictures))
             if passed_over:
                 said = f"passed over, no pictures by their names: {len(passed_over)} ({_some(passed_over)})"
-                err.print(said, highlight=False, markup=False, soft_wrap=True)
+                err.print(said, highlight=False, soft_wrap=True)
             if not submission.pictures:
                 raise ConfigurationError(f"nothing to submit: no picture in {', '.join(sources)}")
             say_if_no_model(conn.registry(collection), conn.store)
             if wait:
                 found = _awaited(submission, conn.results(collection), bars, first, patience_s)
     except (KeyboardInterrupt, SystemExit):
-        err.print(submission.how_it_stands(), highlight=False, markup=False, soft_wrap=True)
+        err.print(submission.how_it_stands(), highlight=False, soft_wrap=True)
         raise
     refs = [ref for _, ref in submission.pictures]
     missing = sum(ref.image_id not in found for ref in refs)
@@ -145,6 +145,7 @@ def _awaited(
 
     ids = submission.image_ids()
     bars.stage("classify", len(ids))
+    count(0)
     return wait_for_results(results, ids, not_before=first, patience_s=patience_s, on_progress=count)
 
 

@@ -77,7 +77,6 @@ def submit_bulk(
         err.print(
             f"skipped {counted(record.skipped, 'entry')}, such as {record.first_skipped}",
             highlight=False,
-            markup=False,
         )
     if record.skipped or (wait and state.manifest is None):
         raise typer.Exit(1)

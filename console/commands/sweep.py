@@ -181,6 +181,5 @@ def _say(ended: list[SweepRecord], collection: str, *, dry_run: bool, as_json: b
             f"{sums['unnameable']} have keys that give no image id, such as {example!r}: submit them by "
             "--image-id hash, or by the platform itself",
             highlight=False,
-            markup=False,
         )
         raise typer.Exit(1)

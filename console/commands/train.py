@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
 from console.near_collection import New, connection_to
 from console.output import Bars, err, print_json
@@ -167,7 +168,7 @@ def _say(model: "NewModel", out: Path | None, as_json: bool) -> None:
         where = str(out / PAGE) if out else f"`shoal models report {named}` fetches it"
         err.print(f"  report: {where}", highlight=False, soft_wrap=True)
     if not model.verdict.promote:
-        err.print(f"  [yellow]did not pass its gates:[/] {model.verdict.reason}", highlight=False)
+        err.print(Text("  did not pass its gates:", "yellow"), model.verdict.reason, highlight=False)
     if model.kept:
         err.print(
             f"  it is the challenger: look at `shoal models diff`, then `shoal models promote "

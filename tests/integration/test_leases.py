@@ -150,7 +150,7 @@ def test_a_living_holder_keeps_its_message_however_long_it_takes(
     client: "redis.Redis", settings: BrokerSettings
 ) -> None:
     client.lpush("bulk", "m")
-    with closing(holder(settings, SHORT_S)) as leases, closing(holder(settings)) as other:
+    with closing(holder(settings, 2 * SHORT_S)) as leases, closing(holder(settings)) as other:
         lease = take(client, leases)
         ends_at = time.monotonic() + 3 * SHORT_S
         while time.monotonic() < ends_at:

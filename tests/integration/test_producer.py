@@ -167,4 +167,4 @@ def test_absent_broker_is_reported_at_once() -> None:
     with Producer("redis://127.0.0.1:1/0") as producer, pytest.raises(BrokerUnavailable, match="refused"):
         producer.submit(ref(1))
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # half its time-out

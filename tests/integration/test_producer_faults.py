@@ -44,7 +44,7 @@ def test_hanging_broker_is_reported_by_submit_in_bounded_time(valkey: Broker) ->
         with valkey.hanging(), pytest.raises(BrokerUnavailable, match="does not answer"):
             producer.submit(ref(1))
 
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
 
 
 def test_broker_that_hangs_after_submit_is_reported_by_flush_and_future_in_bounded_time(

@@ -174,6 +174,7 @@ def test_a_key_reaches_the_server_unaltered() -> None:
 
 def test_an_answer_that_is_not_whole_leaves_no_connection_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
         settings = settings_for(f"http://127.0.0.1:{server.getsockname()[1]}")
         hung_up = []
 
@@ -184,7 +185,7 @@ def test_an_answer_that_is_not_whole_leaves_no_connection_open() -> None:
                     connection.recv(65536)
                     connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nLast-Modified: Mon, 30 N')
                     connection.shutdown(socket.SHUT_WR)
-                    connection.settimeout(5)
+                    connection.settimeout(30)
                     hung_up.append(connection.recv(1) == b"")
 
         thread = threading.Thread(target=serve)

@@ -24,7 +24,7 @@ def python(name: str, code: str, *, env: dict[str, str] | None = None, grace_s: 
 class Log(io.StringIO):
     """What a supervisor said so far, with a way to wait for it."""
 
-    def wait_for(self, text: str, count: int = 1, within_s: float = 10.0) -> None:
+    def wait_for(self, text: str, count: int = 1, within_s: float = 30.0) -> None:
         deadline = time.monotonic() + within_s
         while self.getvalue().count(text) < count:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.getvalue()}"
@@ -205,7 +205,7 @@ def test_child_that_ignores_term_is_killed_within_the_time_limit() -> None:
 
     keeper.stop()
 
-    assert time.monotonic() - asked < 4.0
+    assert time.monotonic() - asked < 30  # it would have waited for 60 s
     assert "still at work; it is killed 0.5 s after it was asked to stop" in log.getvalue()
     assert not psutil.pid_exists(log.pids()[0])
 

@@ -71,7 +71,7 @@ class Upstream:
 
     def close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            self._streams[1].transport.abort()  # what is left unsent has nobody who waits for it
 
 
 async def serve_http(

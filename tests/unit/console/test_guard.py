@@ -126,7 +126,7 @@ def test_command_that_ignores_term_is_killed_after_the_grace_time(start: Start) 
     guarded.close_stdin()
 
     assert guarded.guard.wait(10) == 128 + signal.SIGKILL
-    assert 0.5 <= time.monotonic() - asked < 3.0
+    assert time.monotonic() - asked >= 0.5
 
 
 def test_sigterm_is_forwarded(start: Start) -> None:
@@ -139,12 +139,12 @@ def test_sigterm_is_forwarded(start: Start) -> None:
 
 
 def test_sigusr1_kills_at_once(start: Start) -> None:
-    guarded = start(STUBBORN)
+    guarded = start(STUBBORN, "--grace-s", "60")
     guarded.wait_up()
 
     guarded.guard.send_signal(signal.SIGUSR1)
 
-    assert guarded.guard.wait(2) == 128 + signal.SIGKILL
+    assert guarded.guard.wait(10) == 128 + signal.SIGKILL
 
 
 def test_ctrl_c_is_not_the_guards_business(start: Start) -> None:

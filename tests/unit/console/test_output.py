@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from console import output
+from console import command_line, output
 from console.output import Bars
+from producer.errors import ShoalError
 
 
 @pytest.fixture(params=[True, False], ids=["terminal", "file"])
@@ -48,3 +49,15 @@ def test_what_is_printed_beside_bars_reaches_a_script(
         bars.stage("look")
         output.print_json({"n": 1})
     assert capsys.readouterr().out == '{"n": 1}\n'
+
+
+def test_brackets_and_colons_in_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "pictures/[old] :cat: [/b].png"
+    output.table("results", ("file",), [(name,)])
+    with Bars() as bars:
+        bars.note(name)
+    assert name in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command_line._end(ShoalError(name), 1)
+    told = capsys.readouterr().err
+    assert f"error: {name}" in told

@@ -90,8 +90,11 @@ def test_a_result_is_shown_with_the_file_it_is_of(
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("say_if_no_model", "(0 answered, 1 still waited for)"),
-        ("wait_for_results", "their results: `shoal result img_"),
+        (
+            "say_if_no_model",
+            "to collection default, which workers answer all the same; their results: `shoal ",
+        ),
+        ("wait_for_results", "to collection default (0 answered, 1 still waited for), which"),
         ("connection_to", "stopped before anything was submitted"),
     ],
 )

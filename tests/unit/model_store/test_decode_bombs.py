@@ -90,10 +90,10 @@ def test_picture_without_area_has_bad_dimensions() -> None:
 
 def test_scan_bomb_is_refused_at_once() -> None:
     data = scan_bomb(2000)
-    start = time.perf_counter()
+    start = time.process_time()
 
     assert code(data) == "decode.too_many_scans"
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_usual_progressive_jpeg_is_not_a_scan_bomb() -> None:
@@ -139,10 +139,10 @@ BOMB = zlib.compress(bytes(1_000_000), 9)
 )
 def test_png_text_and_profile_bombs_are_not_unpacked(bomb: bytes) -> None:
     data = png_with(*[bomb] * 1000)
-    start = time.perf_counter()
+    start = time.process_time()
 
     assert isinstance(decode(data, PREPROCESS, LIMITS), Picture)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 MANY = {
@@ -156,17 +156,17 @@ MANY = {
 
 @pytest.mark.parametrize("data", MANY.values(), ids=MANY.keys())
 def test_millions_of_tiny_parts_are_corrupt_and_cost_little(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
 
     assert code(data) == "decode.corrupt"
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_many_segments_between_scans_cost_little() -> None:
     bomb = scan_bomb(100)
     second = bomb.index(b"\xff\xda", bomb.index(b"\xff\xda") + 2)
     data = bomb[:second] + segment(0xFE) * 2_000_000 + bomb[second:]
-    start = time.perf_counter()
+    start = time.process_time()
 
     assert code(data) == "decode.too_many_scans"
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5

@@ -145,16 +145,20 @@ def test_a_smaller_number_that_is_about_as_good_is_taken() -> None:
     assert decide(near, None, 0.0)[0] == 10
 
 
-def test_a_training_says_what_was_chosen_and_where_the_curve_is() -> None:
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_training_says_what_was_chosen_and_where_the_curve_is(*, reported: bool) -> None:
     told = Told()
     settings = tiny_runs.settings(n_clusters="auto", n_clusters_range=(2, 5))
+    settings = settings.model_copy(
+        update={"report": settings.report.model_copy(update={"enabled": reported})}
+    )
 
     n_clusters = tiny_runs.trained(tiny_runs.corpus(), settings, told).manifest.n_clusters
 
     (note,) = (note for note in told.notes if "chosen" in note)
     assert note.startswith(f"{n_clusters} clusters, chosen among 2 to 5 on 81 pictures: ")
     assert "; next is " in note
-    assert note.endswith("The curve is in the report, under How many clusters")
+    assert note.endswith("The curve is in the report, under How many clusters") == reported
 
 
 def test_it_is_the_same_where_clustering_then_goes_part_by_part() -> None:
