@@ -58,9 +58,9 @@ def demo(
 
 
 def shortened(settings: Settings, images: Path | None) -> Settings:
-    """Shorten the training of digits, unless the settings say how long it is or how large its steps are."""
+    """Shorten `pure` on digits, unless the settings say how many steps it takes or how large they are."""
     fit = settings.training.fit
-    if images is not None or fit.model_fields_set & set(FOR_DIGITS):
+    if images is not None or fit.recipe != "pure" or fit.model_fields_set & set(FOR_DIGITS):
         return settings
     short = fit.model_copy(update=FOR_DIGITS)
     return settings.model_copy(update={"training": settings.training.model_copy(update={"fit": short})})

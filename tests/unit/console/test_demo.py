@@ -48,7 +48,7 @@ def test_a_folder_in_which_another_demo_is_at_work(refused: Refused) -> None:
 
 
 def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it_is() -> None:
-    def fit(images: Path | None = None, **own: float) -> FitSettings:
+    def fit(images: Path | None = None, **own: float | str) -> FitSettings:
         settings = Settings.model_validate({"training": {"fit": own}})
         return shortened(settings, images).training.fit
 
@@ -58,3 +58,4 @@ def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it
     assert fit(max_steps=50) == FitSettings(max_steps=50)
     assert fit(learning_rate=1e-3) == FitSettings(learning_rate=1e-3)
     assert fit(Path("photos")) == FitSettings()
+    assert fit(recipe="pixel") == FitSettings(recipe="pixel")
