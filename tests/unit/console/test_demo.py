@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
-from console.commands.demo import FOR_DIGITS, shortened
+from console.commands.demo import FOR_DIGITS, PURE_FOR_DIGITS, shortened
 from console.stack_folder import lock
 from training.fit_settings import FitSettings, plan_steps
 from training.settings import Settings
@@ -52,10 +52,10 @@ def test_the_training_of_the_digits_is_short_unless_the_settings_say_how_long_it
         settings = Settings.model_validate({"training": {"fit": own}})
         return shortened(settings, images).training.fit
 
-    assert fit() == FitSettings.model_validate(FOR_DIGITS)
+    assert fit() == FitSettings.model_validate(PURE_FOR_DIGITS)
     assert 200 <= plan_steps(1294, fit()).n_steps < 210  # whole epochs
     assert fit(min_steps=50) == FitSettings(min_steps=50)
     assert fit(max_steps=50) == FitSettings(max_steps=50)
     assert fit(learning_rate=1e-3) == FitSettings(learning_rate=1e-3)
     assert fit(Path("photos")) == FitSettings()
-    assert fit(recipe="pixel") == FitSettings(recipe="pixel")
+    assert fit(recipe="pixel") == FitSettings.model_validate({"recipe": "pixel"} | FOR_DIGITS)
