@@ -59,7 +59,7 @@ def demo(
 
 
 def shortened(settings: Settings, images: Path | None) -> Settings:
-    """Shorten the training of digits, unless the settings say how many steps it takes or how large they are."""
+    """Shorten the training of digits, unless the settings say how many steps it takes, or how large."""
     fit = settings.training.fit
     if images is not None or fit.model_fields_set & set(PURE_FOR_DIGITS):
         return settings
